@@ -1,0 +1,34 @@
+# Verbs: demo, test, test-slow, lint, docs, clean. Each builds the environment it needs in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-slow lint docs clean
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# Train the digits recipe, draw all ten digits, film their denoising: into demo/.
+demo: .venv/installed
+	$(BIN)/python -m mezzotint.demo demo
+
+test: .venv/installed
+	$(BIN)/pytest
+
+test-slow: .venv/installed
+	$(BIN)/pytest -m slow
+
+lint: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/sphinx-build -W -q docs docs/_build
+
+clean:
+	rm -rf .venv demo docs/_build .pytest_cache .mypy_cache .ruff_cache

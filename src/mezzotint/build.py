@@ -1,0 +1,64 @@
+"""From a recipe to the parts it names."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from .config import Recipe
+from .data import DATASETS, ImageData, Split
+from .diffusion.denoiser import NetworkDenoiser
+from .diffusion.objectives import LOSSES, TIMES, WEIGHTINGS, Curriculum, Objective
+from .diffusion.parametrizations import PARAMETRIZATIONS
+from .diffusion.schedules import SCHEDULES, Schedule
+from .nets import NETS
+from .weights import ImageSpec
+
+
+def load_data(recipe: Recipe, split: Split = "train") -> ImageData:
+    """The recipe's images, at the recipe's size."""
+    section = recipe.data
+    data = DATASETS[section.name](split, Path(section.folder) if section.folder else None)
+    return data.fitted((section.size, section.size), section.fit) if section.size else data
+
+
+def spec_of(data: ImageData) -> ImageSpec:
+    """What a network must know of its data."""
+    return ImageSpec(data.size, data.channels, data.classes)
+
+
+def make_network(recipe: Recipe, spec: ImageSpec) -> nn.Module:
+    """The recipe's network, freshly initialized from torch's global generator.
+
+    Raises ValueError where the images do not fit it.
+    """
+    settings: dict[str, Any] = {
+        field.name: getattr(recipe.net, field.name) for field in dataclasses.fields(recipe.net)
+    }
+    kind = NETS[settings.pop("name")]
+    return kind(size=spec.size, channels=spec.channels, num_classes=len(spec.classes), **settings)
+
+
+def make_schedule(recipe: Recipe) -> Schedule:
+    """The recipe's noise schedule."""
+    return SCHEDULES[recipe.diffusion.schedule](recipe.diffusion.timesteps)
+
+
+def make_denoiser(recipe: Recipe, network: nn.Module) -> NetworkDenoiser:
+    """A network as a denoiser."""
+    parametrization = PARAMETRIZATIONS[recipe.diffusion.parametrization]
+    return NetworkDenoiser(network, make_schedule(recipe), parametrization)
+
+
+def make_objective(recipe: Recipe, spec: ImageSpec) -> Objective:
+    """The recipe's training objective."""
+    section = recipe.diffusion
+    return Objective(
+        loss=LOSSES[section.loss],
+        weighting=WEIGHTINGS[section.weighting],
+        times=TIMES[section.times],
+        curriculum=Curriculum(start=section.curriculum_start, until=section.curriculum_until),
+        label_dropout=section.label_dropout,
+        null_label=len(spec.classes),
+    )

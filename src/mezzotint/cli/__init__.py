@@ -1,0 +1,60 @@
+"""The command line: one thin module per verb. Nothing here imports torch before a verb runs."""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from cyclopts import App, Group
+
+from .. import __version__
+from ..config import RecipeError
+
+HELP = """Train class-conditional diffusion models on small images, and draw from them.
+
+Begin with `mezzotint train digits` (about five minutes on two cores), then
+`mezzotint sample runs/... 7` and `mezzotint gif runs/...`.
+"""
+
+VERBS = {
+    "train": "Train a model.",
+    "sample": "Generate images of classes.",
+    "gif": "Show the whole denoising, from noise to image.",
+    "forward": "Show how noise takes an image over.",
+    "info": "Describe a model or a recipe.",
+    "import": "Convert the original's saved_model.pth.",
+}
+
+PARAMETERS = Group("Parameters")
+
+
+def make_app(tokens: Sequence[str]) -> App:
+    """The command line for ``tokens``: only the module of the verb they begin with is imported."""
+    app = App(
+        name="mezzotint", help=HELP, version=__version__, group_parameters=PARAMETERS,
+        help_format="plaintext",
+    )  # fmt: skip
+    for verb, summary in VERBS.items():
+        if tokens[:1] == [verb]:
+            app.command(_command(verb, tokens[1:]), name=verb)
+        else:
+            app.command(lambda: None, name=verb, help=summary)
+    return app
+
+
+def _command(verb: str, tokens: Sequence[str]) -> Callable[..., None]:
+    module = import_module(f".{verb}_" if verb == "import" else f".{verb}", __name__)
+    command: Callable[[Sequence[str]], Callable[..., None]] = module.command
+    return command(tokens)
+
+
+def main(tokens: Sequence[str] | None = None) -> None:
+    """Run the command line; what goes wrong is said in a line, with exit status 1."""
+    tokens = list(sys.argv[1:] if tokens is None else tokens)
+    try:
+        make_app(tokens)(tokens)
+    except (RecipeError, ValueError, FileNotFoundError) as error:
+        sys.exit(f"mezzotint: {error}")
+    except OSError as error:
+        sys.exit(f"mezzotint: {error.strerror}: {error.filename}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,89 @@
+"""Flags made from the recipe's dataclasses, so that every field is one, with its own explanation."""
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from . import PARAMETERS
+
+# Where two sections have a field of the same name, the short flag goes to the first of these.
+SECTIONS = ("", "training", "data", "net", "diffusion", "sampling")
+
+
+def recipe_flags(recipe: Any) -> list[inspect.Parameter]:
+    """A keyword parameter ``section__field`` per field of the recipe: ``--section.field``, and
+    ``--field`` where that is free. Defaults shown are the recipe's own."""
+    taken = {"recipe", "out", "resume", "changes", "name"}
+    flags = []
+    for section_name in SECTIONS:
+        section = getattr(recipe, section_name) if section_name else recipe
+        group = Group(f"Recipe: {section_name}") if section_name else PARAMETERS
+        for field, hint in _fields(section):
+            if dataclasses.is_dataclass(getattr(section, field.name)):
+                continue
+            names = [f"--{section_name}.{field.name}"] if section_name else []
+            if field.name not in taken:
+                names.append(f"--{field.name.replace('_', '-')}")
+                taken.add(field.name)
+            elif not section_name:
+                continue
+            if section_name == "net" and field.name == "name":
+                names, hint = ["--net.name", "--net"], str
+            value = getattr(section, field.name)
+            name = f"{section_name or 'recipe'}__{field.name}"
+            flags.append(_flag(name, names, field, hint, value, group))
+    return flags
+
+
+def section_flags(section: Any) -> list[inspect.Parameter]:
+    """A keyword parameter ``--field`` per field of a section, without defaults."""
+    return [
+        _flag(field.name, [f"--{field.name.replace('_', '-')}"], field, hint, None, PARAMETERS)
+        for field, hint in _fields(section)
+    ]
+
+
+def _fields(section: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
+    hints = typing.get_type_hints(type(section))
+    for field in dataclasses.fields(section):
+        yield field, hints[field.name]
+
+
+def _flag(
+    name: str, names: list[str], field: dataclasses.Field[Any], hint: Any, value: Any,
+    group: Group,
+) -> inspect.Parameter:  # fmt: skip
+    explanation = field.metadata.get("help", "which network: lean or unet")
+    negative = [names[0].replace(field.name, f"no-{field.name}")] if hint is bool else []
+    parameter = Parameter(
+        name=names, help=f"{explanation}.", negative=negative, negative_iterable=[], group=group,
+        show_default=value is not None,
+    )  # fmt: skip
+    annotation: Any = hint if value is not None else hint | None
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=value,
+        annotation=Annotated[annotation, parameter],
+    )
+
+
+def with_flags(command: Any, flags: list[inspect.Parameter]) -> Any:
+    """``command``, whose ``**flags`` are spelt out, so that only these are taken."""
+    signature = inspect.signature(command)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    command.__signature__ = signature.replace(parameters=[*own, *flags])
+    return command
+
+
+def nested(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"training__steps": 5}`` as ``{"training": {"steps": 5}}``."""
+    changes: dict[str, Any] = {}
+    for name, value in flags.items():
+        section, field = name.split("__", 1)
+        (changes if section == "recipe" else changes.setdefault(section, {}))[field] = value
+    return changes

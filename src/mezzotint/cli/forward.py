@@ -1,0 +1,76 @@
+"""``mezzotint forward``"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from ..config import RecipeError
+
+
+def forward(
+    recipe: str = "ddpm",
+    /,
+    *times: float,
+    label: str = "7",
+    number: int = 0,
+    schedule: Literal["linear", "cosine", "flow"] | None = None,
+    seed: int = 0,
+    scale: int = 4,
+    out: Path | None = None,
+) -> None:
+    """Show the forward process as a strip: one image, from clean to pure noise.
+
+        mezzotint forward ddpm
+        mezzotint forward ddpm 0 0.1 0.5 1 --label 3
+        mezzotint forward ddpm --schedule cosine
+
+    Parameters
+    ----------
+    recipe
+        Whose data and noise schedule to show.
+    times
+        Times from 0, clean, to 1, noise; eleven even ones if none is given. Step i of T is i/T.
+    label
+        Class of the image.
+    number
+        Which of the class's training images.
+    schedule
+        Another schedule than the recipe's.
+    seed
+        Seed of the noise.
+    scale
+        Enlargement of each pixel.
+    out
+        A .png file.
+    """
+    from ..recipes import as_recipe
+    from .common import parse_labels
+
+    chosen = as_recipe(recipe, {"diffusion": {"schedule": schedule}} if schedule else {})
+    if any(not 0 <= time <= 1 for time in times):
+        raise RecipeError(f"times = {list(times)}: each must be from 0, clean, to 1, noise")
+    import torch
+
+    from .. import build, pixels, runtime
+    from ..diffusion.process import diffuse
+    from ..files import whole_file
+    from ..viz.grids import tile, to_pillow
+
+    data = build.load_data(chosen)
+    wanted = (parse_labels([label], data.classes) or [0])[0]
+    rows = (data.labels == wanted).nonzero()[:, 0]
+    if not 0 <= number < len(rows):
+        raise RecipeError(f"number = {number}: there are {len(rows)} images of class {label}")
+    t = torch.tensor(times or [k / 10 for k in range(11)], dtype=torch.float64)
+    clean = pixels.to_float(data.images[rows[number]]).expand(len(t), -1, -1, -1)
+    noise = torch.randn(clean.shape[1:], generator=runtime.generator(seed)).expand_as(clean)
+    strip = diffuse(clean, noise, build.make_schedule(chosen).level(t))
+    out = out or Path(f"forward-{chosen.diffusion.schedule}-{label}.png")
+    with whole_file(out) as temporary:
+        to_pillow(tile(pixels.to_uint8(strip), len(t)), scale).save(temporary)
+    print(out)
+
+
+def command(tokens: Sequence[str]) -> Callable[..., None]:
+    """The command."""
+    return forward

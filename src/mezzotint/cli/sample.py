@@ -1,0 +1,95 @@
+"""``mezzotint sample``"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..config import RecipeError, Sampling
+from .common import parse_labels, set_values, with_progress
+from .flags import section_flags, with_flags
+
+
+def sample(
+    model: Path,
+    /,
+    *labels: str,
+    count: int = 1,
+    seed: int = 0,
+    out: Path | None = None,
+    batch: int = 64,
+    scale: int = 4,
+    device: str | None = None,
+    **flags: Any,
+) -> None:
+    """Generate images: all classes, or the ones you name.
+
+        mezzotint sample runs/digits 7 --count 16
+        mezzotint sample runs/digits 3 1 4 --guidance 2 --steps 20
+        mezzotint sample runs/digits --count 1000 --out digits.npz
+
+    The same seed gives the same images, whatever the batch. Options left out are as the model's
+    recipe has them.
+
+    Parameters
+    ----------
+    model
+        A run's folder or a weights file.
+    labels
+        Classes, by name or number; all if none is named.
+    count
+        Images of each class.
+    seed
+        Seed of the noise.
+    out
+        A .png (a grid, one row per class) or .npz (images, uint8, and labels).
+    batch
+        Images computed at once.
+    scale
+        Enlargement of each pixel in the .png.
+    device
+        cpu, cuda, mps, ...; the best there is if not given.
+    """
+    import torch
+
+    from .. import pixels
+    from ..files import whole_file
+    from ..model import MOST_IMAGES, load
+    from ..viz.grids import tile, to_pillow
+
+    if not 1 <= count <= MOST_IMAGES:
+        raise RecipeError(f"count = {count}: it must be from 1 to {MOST_IMAGES}")
+    if batch < 1 or scale < 1:
+        raise RecipeError(f"batch = {batch} and scale = {scale}: both must be at least 1")
+    if out is not None and out.suffix not in (".png", ".npz"):
+        raise RecipeError(f"out = {out}: images are written to a .png or a .npz file")
+    loaded = load(model, device)
+    classes = parse_labels(labels, loaded.spec.classes)
+    wanted = None if classes is None else [label for label in classes for _ in range(count)]
+    total = count if wanted is None else len(wanted)
+    changes = set_values(flags)
+    steps = loaded.sampling(**changes).steps
+    moments = loaded.moments(wanted, count=count, seed=seed, batch=batch, **changes)
+    shown = with_progress(moments, -(-total // batch) * (steps + 1), f"{total} images")
+    images = torch.cat([pixels.to_uint8(step.x.cpu()) for step in shown if step.t == 0])
+    out = out or Path(f"{model.stem}-{'-'.join(labels) or 'all'}-seed{seed}.png")
+    with whole_file(out) as temporary:
+        if out.suffix == ".npz":
+            _save_npz(temporary, images, wanted)
+        else:
+            columns = count if wanted is not None and count > 1 else min(total, 10)
+            to_pillow(tile(images, min(columns, 32)), scale).save(temporary)
+    print(out)
+
+
+def _save_npz(path: Path, images: Any, labels: list[int] | None) -> None:
+    import numpy as np
+
+    arrays = {"images": images.numpy()}
+    if labels is not None:
+        arrays["labels"] = np.array(labels, np.int64)
+    np.savez_compressed(path, **arrays)
+
+
+def command(tokens: Sequence[str]) -> Callable[..., None]:
+    """The command, with a flag for each sampling option."""
+    return with_flags(sample, section_flags(Sampling()))

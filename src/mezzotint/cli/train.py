@@ -1,0 +1,81 @@
+"""``mezzotint train``"""
+
+import sys
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+from .. import options
+from ..config import Recipe
+from ..recipes import find
+from .flags import nested, recipe_flags, with_flags
+
+
+def base_recipe(tokens: Sequence[str]) -> Recipe:
+    """The recipe that flags change: the one of the run to resume, or the one named first."""
+    settings = dict(pairwise(tokens))
+    if "--resume" in settings:
+        path = Path(settings["--resume"]) / "recipe.toml"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path.parent} is no run to resume: it holds no recipe.toml")
+        recipe = options.from_toml(path.read_text(), str(path))
+    else:
+        named = tokens and not tokens[0].startswith("-")
+        recipe = find(tokens[0] if named else "digits")
+    net = settings.get("--net", settings.get("--net.name"))
+    return options.replace(recipe, {"net": {"name": net}}) if net else recipe
+
+
+def command_for(base: Recipe) -> Callable[..., None]:
+    """The command ``train`` with a flag for each field of ``base``."""
+
+    def train(
+        recipe: str = "digits",
+        /,
+        *,
+        out: Path | None = None,
+        resume: Path | None = None,
+        changes: Literal["refuse", "allow"] = "refuse",
+        **flags: Any,
+    ) -> None:
+        """Train a model: a recipe, and what you want to be different.
+
+        ::
+
+            mezzotint train digits
+            mezzotint train ddpm --steps 2000 --batch 32
+            mezzotint train my.toml --out runs/mine
+            mezzotint train --resume runs/mine
+
+        Every key of the recipe is a flag; the defaults below are those of the recipe you name.
+        A .toml file may say base = "ddpm" and name only what differs. Ctrl-C saves and stops.
+
+        Parameters
+        ----------
+        recipe
+            digits, ddpm, or a .toml file; comes first.
+        out
+            Folder of the run; a new one under runs/ if not given. Never overwrites.
+        resume
+            Folder of an earlier run to go on with; ends with the same bits as if never stopped.
+        changes
+            Whether a resumed run may differ from its recipe.
+        """
+        from ..run import StoppedBySignal
+        from ..run import train as run_training
+
+        try:
+            final = options.replace(base, nested(flags))
+            folder = run_training(final, out, resume=resume, changes=changes)
+        except StoppedBySignal as stopped:
+            print(stopped, file=sys.stderr)
+            sys.exit(128 + int(stopped.signal or 0))
+        print(f"done: {folder}\ntry: mezzotint sample {folder} 7", file=sys.stderr)
+
+    return with_flags(train, recipe_flags(base))
+
+
+def command(tokens: Sequence[str]) -> Callable[..., None]:
+    """The command, with a flag for each field of the recipe that ``tokens`` name."""
+    return command_for(base_recipe(tokens))

@@ -1,0 +1,181 @@
+"""The recipe: everything that decides a run, as a tree of frozen dataclasses.
+
+Each field carries its default, its range and its explanation, from which flags, ``--help``, TOML and
+error messages are made (``options.py``). Nothing here imports torch; the names in the ``Literal``
+types are the keys of the registries, which the tests compare.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+def option(default: Any, explanation: str, *, least: float | None = None,
+           most: float | None = None) -> Any:  # fmt: skip
+    """A field with what people need to know about it."""
+    return field(default=default, metadata={"help": explanation, "least": least, "most": most})
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be: names the key, the value and what would do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The images to learn from."""
+
+    name: Literal["mnist"] = option("mnist", "data set")
+    folder: str | None = option(None, "folder that already holds the data set's files, .gz or raw")
+    size: int | None = option(None, "side in pixels to bring images to; as they are if not given",
+                              least=1)  # fmt: skip
+    fit: Literal["resize", "pad"] = option("resize", "how to bring images to size")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lean:
+    """The lean two-level U-Net for CPUs."""
+
+    name: Literal["lean"] = "lean"
+    width: int = option(32, "channels at the upper level, twice that at the lower", least=1)
+    blocks: int = option(2, "residual blocks per level, down and up", least=1)
+    patch: int = option(2, "pixels folded into channels, per side", least=1)
+    embedding: int = option(128, "width of the time and label embedding", least=2)
+    heads: int = option(4, "heads of attention", least=1)
+    groups: int = option(8, "groups of each group norm", least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNet:
+    """The original system's U-Net."""
+
+    name: Literal["unet"] = "unet"
+    width: int = option(64, "channels at the first level, doubled at each further one", least=1)
+    depth: int = option(4, "levels", least=1, most=8)
+    embedding: int = option(128, "width of the time and label embedding", least=2)
+    groups: int = option(8, "groups of each group norm", least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diffusion:
+    """What noise does to images, and what the network learns about it."""
+
+    schedule: Literal["linear", "cosine", "flow"] = option("flow", "noise schedule")
+    timesteps: int | None = option(
+        None, "number T of discrete time steps; continuous time if not given (flow only)", least=1
+    )
+    parametrization: Literal["eps", "x0", "v", "flow"] = option("flow", "what the network predicts")
+    loss: Literal["l1", "l2", "huber"] = option("l2", "elementwise loss")
+    weighting: Literal["constant", "min-snr"] = option(
+        "constant", "weight of the noise levels: equal for the network's own target, or min-SNR"
+    )
+    times: Literal["uniform", "stratified", "logit-normal"] = option(
+        "logit-normal", "how training times are drawn"
+    )
+    label_dropout: float = option(
+        0.1, "share of labels hidden in training, image by image; guidance needs some",
+        least=0, most=1,
+    )  # fmt: skip
+    curriculum_start: float = option(
+        1.0,
+        "progressive training: share of the times in use at first; 1 is off",
+        least=1e-3,
+        most=1,
+    )
+    curriculum_until: float = option(
+        0.5, "progressive training: share of the run by which all times are in use",
+        least=1e-3, most=1,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How the network is trained."""
+
+    steps: int = option(4000, "optimizer steps", least=1)
+    batch: int = option(64, "images per step, over all processes", least=1)
+    accumulate: int = option(1, "parts that a batch is computed in, to save memory", least=1)
+    optimizer: Literal["adam", "adamw"] = option("adamw", "optimizer")
+    learning_rate: float = option(3e-3, "peak learning rate", least=0)
+    weight_decay: float = option(0.01, "decoupled weight decay (adamw)", least=0)
+    warmup: int = option(200, "steps over which the learning rate rises from 0", least=0)
+    decay: Literal["none", "linear", "cosine"] = option(
+        "linear", "how the learning rate falls to 0 by the last step"
+    )
+    clip: float | None = option(None, "largest gradient norm; unlimited if not given", least=0)
+    ema: float = option(0.999, "decay of the weights' moving average; 0 is off", least=0, most=1)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
+        "auto", "arithmetic: auto is bf16 on GPUs that have it and fp32 elsewhere"
+    )
+    compile: bool = option(False, "compile the network with torch.compile")
+    log_every: int = option(50, "steps between entries of metrics.jsonl", least=1)
+    sample_every: int = option(1000, "steps between sample grids; 0 for none", least=0)
+    save_every: int = option(1000, "steps between checkpoints; 0 for the last one only", least=0)
+    keep: int = option(2, "checkpoints to keep", least=1)
+    tracker: Literal["none", "tensorboard", "wandb", "trackio"] = option(
+        "none", "where metrics go besides metrics.jsonl"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How images are drawn from the trained model."""
+
+    sampler: Literal["ddpm", "ddpm-large", "ddim", "dpm++", "heun"] = option("heun", "sampler")
+    steps: int = option(10, "sampling steps; heun evaluates the network twice in each", least=1)
+    grid: Literal["linspace", "trailing", "quadratic", "log-snr"] = option(
+        "trailing", "how the steps are spread over time"
+    )
+    guidance: float = option(
+        1.5, "classifier-free guidance: 0 ignores labels, 1 is off, more exaggerates them", least=0
+    )
+    interval: tuple[float, float] = option(
+        (0.0, 1.0), "times between which guidance acts", least=0, most=1
+    )
+    eta: float | None = option(
+        None, "noise that ddim puts back: 0 none, 1 as much as ddpm", least=0, most=1
+    )
+    clip: bool = option(True, "keep predicted images within the range of images")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All of the above, and a seed."""
+
+    name: str = "digits"
+    seed: int = option(0, "seed of everything random in training", least=0, most=2**63 - 1)
+    data: Data = Data()
+    net: Lean | UNet = Lean()
+    diffusion: Diffusion = Diffusion()
+    training: Training = Training()
+    sampling: Sampling = Sampling()
+
+    def __post_init__(self) -> None:
+        diffusion, sampling = self.diffusion, self.sampling
+        if diffusion.schedule != "flow" and diffusion.timesteps is None:
+            raise RecipeError(
+                f"diffusion.schedule = {diffusion.schedule!r} is a table:"
+                " it needs diffusion.timesteps, such as 1000"
+            )
+        if diffusion.schedule == "flow" and diffusion.parametrization == "eps":
+            raise RecipeError(
+                "diffusion.parametrization = 'eps' cannot go with diffusion.schedule = 'flow', which"
+                " begins at pure noise, where eps says nothing of the image; use 'flow', 'v' or 'x0'"
+            )
+        check_sampling(sampling, diffusion.timesteps)
+        if self.training.accumulate > self.training.batch:
+            raise RecipeError(
+                f"training.accumulate = {self.training.accumulate} would cut a batch of"
+                f" {self.training.batch} into parts smaller than an image"
+            )
+
+
+def check_sampling(sampling: Sampling, timesteps: int | None) -> None:
+    """Refuse sampling options that contradict each other or the schedule."""
+    if timesteps is not None and sampling.steps > timesteps:
+        raise RecipeError(
+            f"sampling.steps = {sampling.steps} is more than the {timesteps} time steps there are;"
+            f" use 1 to {timesteps}"
+        )
+    if sampling.eta is not None and sampling.sampler != "ddim":
+        raise RecipeError(f"eta is an option of sampler 'ddim'; {sampling.sampler!r} has none")
+    if not sampling.interval[0] < sampling.interval[1]:
+        raise RecipeError(f"interval = {list(sampling.interval)} is empty: write low, high")

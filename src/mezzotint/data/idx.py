@@ -1,0 +1,64 @@
+"""The IDX format of MNIST and its kin (LeCun et al., http://yann.lecun.com/exdb/mnist/).
+
+Two zero bytes, one for the element type, one for the number of dimensions, each dimension as a
+big-endian uint32, then the elements, big-endian, last dimension fastest.
+"""
+
+import gzip
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ELEMENTS: dict[int, np.dtype[Any]] = {
+    0x08: np.dtype(">u1"),
+    0x09: np.dtype(">i1"),
+    0x0B: np.dtype(">i2"),
+    0x0C: np.dtype(">i4"),
+    0x0D: np.dtype(">f4"),
+    0x0E: np.dtype(">f8"),
+}
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file, unpacked if it is gzip, whatever its name says.
+
+    Raises ValueError, naming the file, where a gzip stream is cut or damaged.
+    """
+    content = path.read_bytes()
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} is a broken gzip file ({error}); fetch it again") from error
+
+
+def parse(content: bytes, name: str) -> NDArray[Any]:
+    """The array an IDX file's bytes stand for, in native byte order. ``name`` is for errors.
+
+    Raises ValueError where the bytes are no IDX file, of an unknown type, or cut.
+    """
+    if len(content) < 4 or content[:2] != b"\0\0":
+        raise ValueError(f"{name} is not an IDX file: it does not begin with two zero bytes")
+    code, dimensions = content[2], content[3]
+    if code not in ELEMENTS:
+        known = ", ".join(f"0x{c:02X}" for c in ELEMENTS)
+        raise ValueError(f"{name} has IDX element type 0x{code:02X}; known are {known}")
+    start = 4 + 4 * dimensions
+    if len(content) < start:
+        raise ValueError(f"{name} is cut: it ends within its header")
+    shape = np.frombuffer(content, ">u4", dimensions, 4).tolist()
+    element = ELEMENTS[code]
+    expected = start + math.prod(shape) * element.itemsize
+    if len(content) != expected:
+        raise ValueError(f"{name} has {len(content)} bytes where its header promises {expected}")
+    values = np.frombuffer(content, element, offset=start).reshape(shape)
+    return values.astype(element.newbyteorder("="))
+
+
+def read(path: Path) -> NDArray[Any]:
+    """The array in an IDX file, plain or gzip."""
+    return parse(read_bytes(path), str(path))

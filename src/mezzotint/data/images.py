@@ -1,0 +1,106 @@
+"""A data set in memory: uint8 images, labels and the names of the classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from PIL import Image
+from torch import Tensor
+
+Fit = Literal["resize", "pad"]
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """``images`` (n, channels, height, width) uint8; ``labels`` (n,) int64 in 0..classes-1;
+    ``classes``: their names, empty where there are no labels (then ``labels`` is all 0).
+
+    Raises ValueError where the three do not belong together.
+    """
+
+    images: UInt8[Tensor, "n channels height width"]
+    labels: Int64[Tensor, " n"]
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.images) == 0:
+            raise ValueError("the data set is empty: there is not one image to learn from")
+        if len(self.images) != len(self.labels):
+            raise ValueError(f"{len(self.images)} images do not match {len(self.labels)} labels")
+        if self.classes:
+            check_labels(self.labels, self.classes)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)"""
+        return self.images.shape[2], self.images.shape[3]
+
+    @property
+    def channels(self) -> int:
+        return self.images.shape[1]
+
+    def counts(self) -> dict[str, int]:
+        """How many images each class has."""
+        counts = torch.bincount(self.labels, minlength=len(self.classes)).tolist()
+        return dict(zip(self.classes, counts, strict=True)) if self.classes else {}
+
+    def warnings(self) -> list[str]:
+        """What is odd about the classes, in words: empty ones, and rare ones (1 to 10 or worse)."""
+        counts = self.counts()
+        empty = [name for name, count in counts.items() if count == 0]
+        rare = [
+            f"{name} ({count})"
+            for name, count in counts.items()
+            if 0 < count <= max(counts.values()) / 10
+        ]
+        found = []
+        if empty:
+            found.append(f"no images at all of class {', '.join(empty)}: it cannot be learnt")
+        if rare:
+            found.append(f"few images of class {', '.join(rare)}: expect it to come out worse")
+        return found
+
+    def fitted(self, size: tuple[int, int], fit: Fit = "resize") -> "ImageData":
+        """The same data at ``size`` (height, width): resampled bilinearly with antialiasing, or
+        centred on black without touching a pixel (``fit="pad"``, only to larger sizes)."""
+        if size == self.size:
+            return self
+        if fit == "pad":
+            return ImageData(_pad(self.images, size), self.labels, self.classes)
+        height, width = size
+        resized = [
+            np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR))
+            for plane in self.images.flatten(0, 1).numpy()
+        ]
+        images = torch.from_numpy(np.stack(resized)).unflatten(0, self.images.shape[:2])
+        return ImageData(images, self.labels, self.classes)
+
+
+def _pad(images: UInt8[Tensor, "n c h w"], size: tuple[int, int]) -> UInt8[Tensor, "n c H W"]:
+    missing = [want - have for want, have in zip(size, images.shape[2:], strict=True)]
+    if min(missing) < 0:
+        raise ValueError(f"cannot pad {tuple(images.shape[2:])} down to {size}: use fit = resize")
+    (top, bottom), (left, right) = ((m // 2, m - m // 2) for m in missing)
+    return torch.nn.functional.pad(images, (left, right, top, bottom))
+
+
+def check_labels(labels: Tensor | Sequence[int], classes: Sequence[str]) -> Int64[Tensor, " n"]:
+    """``labels`` as int64, if each is a whole number in 0..len(classes)-1.
+
+    Raises ValueError naming the first that is not, and the range.
+    """
+    values = labels.tolist() if isinstance(labels, Tensor) else list(labels)
+    for value in values:
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not whole or not 0 <= value < len(classes):
+            raise ValueError(
+                f"label {value!r} is not a class of this data:"
+                f" labels are the whole numbers 0 to {len(classes) - 1}"
+            )
+    return torch.tensor([int(value) for value in values], dtype=torch.int64)

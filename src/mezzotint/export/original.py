@@ -1,0 +1,60 @@
+"""The original system's ``saved_model.pth``: {model, optimizer, epoch, batch_index}, pickled tensors.
+
+It is read with ``weights_only=True``, which builds tensors and plain containers and runs no code.
+"""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import build, weights
+from ..config import Recipe
+from ..recipes import as_recipe
+
+
+def import_original(checkpoint: Path, out: Path, size: int = 32) -> None:
+    """Write the original's weights as a weights file with the recipe ``ddpm``, sized to fit.
+
+    ``size``: side of the images, which the checkpoint does not tell. Raises ValueError, naming the
+    file, where it is no such checkpoint; nothing is written then.
+    """
+    state = read_original(checkpoint)
+    recipe, spec = recipe_of(state, size, str(checkpoint))
+    network = build.make_network(recipe, spec)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{checkpoint} is not a whole network of the original: {error}") from error
+    weights.write(out, network.state_dict(), recipe, spec)
+
+
+def read_original(checkpoint: Path) -> dict[str, Tensor]:
+    """The network's tensors in the checkpoint."""
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise ValueError(f"{checkpoint} holds more than tensors, or is broken: {error}") from error
+    model = content.get("model") if isinstance(content, Mapping) else None
+    if not isinstance(model, Mapping) or not all(isinstance(v, Tensor) for v in model.values()):
+        raise ValueError(f"{checkpoint} is no checkpoint of the original: it has no entry 'model'")
+    return {name.removeprefix("module."): tensor for name, tensor in model.items()}
+
+
+def recipe_of(
+    state: Mapping[str, Tensor], size: int, name: str
+) -> tuple[Recipe, weights.ImageSpec]:
+    """What the shapes of the original's tensors say about its network."""
+    try:
+        width, channels = state["downsample.0.block1.block1.proj.weight"].shape[:2]
+        classes, embedding = state["label_emb.weight"].shape
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{name} is no network of the original: {error} is missing") from error
+    depth = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("downsample."))
+    net: dict[str, Any] = {"width": width, "depth": depth, "embedding": embedding}
+    recipe = as_recipe("ddpm", {"name": "original", "data": {"size": size}, "net": net})
+    names = tuple(str(label) for label in range(classes))
+    return recipe, weights.ImageSpec((size, size), channels, names)

@@ -1,0 +1,54 @@
+"""The pieces that networks are made of."""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Features = Float[Tensor, "batch channels height width"]
+Embedding = Float[Tensor, "batch embedding"]
+
+
+class StandardizedConv2d(nn.Conv2d):
+    """A convolution whose kernels are brought to zero mean and unit variance at every use, one
+    output channel at a time (Qiao et al. 2019, "Weight Standardization", eq. 5)."""
+
+    def forward(self, x: Features) -> Features:
+        kernel = self.weight.flatten(1)
+        variance, mean = kernel.var(1, unbiased=False, keepdim=True), kernel.mean(1, keepdim=True)
+        kernel = (kernel - mean) * (variance + 1e-5).rsqrt()
+        return self._conv_forward(x, kernel.view_as(self.weight), self.bias)
+
+
+class Attention(nn.Module):
+    """Self-attention over all pixels, ``heads`` heads of ``head_width`` channels; no norm and no
+    residual of its own (Vaswani et al. 2017, eq. 1)."""
+
+    def __init__(self, channels: int, heads: int = 4, head_width: int = 32) -> None:
+        super().__init__()
+        self.heads = heads
+        self.input_to_qkv = nn.Conv2d(channels, 3 * heads * head_width, 1, bias=False)
+        self.to_output = nn.Conv2d(heads * head_width, channels, 1)
+
+    def forward(self, x: Features) -> Features:
+        batch, _, height, width = x.shape
+        # (batch, 3, heads, head_width, pixels) -> three of (batch, heads, pixels, head_width)
+        qkv = self.input_to_qkv(x).reshape(batch, 3, self.heads, -1, height * width)
+        q, k, v = qkv.transpose(3, 4).unbind(1)
+        y = F.scaled_dot_product_attention(q, k, v)
+        return self.to_output(y.transpose(2, 3).reshape(batch, -1, height, width))
+
+
+def divide(channels: int, groups: int) -> int:
+    """``groups``, if it divides ``channels``; otherwise a ValueError that says so."""
+    if channels % groups:
+        raise ValueError(f"{channels} channels cannot be normalized in {groups} equal groups")
+    return groups
+
+
+def require_multiple(size: tuple[int, int], multiple: int, why: str) -> None:
+    """Refuse an image size that the network's levels cannot halve evenly."""
+    if any(side < multiple or side % multiple for side in size):
+        raise ValueError(
+            f"images of {size[0]}x{size[1]} do not fit this network: {why}, so both sides must be"
+            f" multiples of {multiple}; resize or pad the images, or change the network"
+        )

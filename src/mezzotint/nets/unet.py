@@ -1,0 +1,159 @@
+"""The original system's U-Net (after Ronneberger et al. 2015 and Ho et al. 2020, appendix B).
+
+``depth`` levels of widths w, 2w, 4w, ... Each goes down by space-to-depth and a 1x1 convolution,
+and up by a transposed convolution; attention sits on the even levels and in the middle. Module
+names are the original's, so its weights load as they are. At 32 px, one channel, four levels of
+64 to 512 it has 51,067,777 parameters.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from .blocks import Attention, Embedding, Features, StandardizedConv2d, divide, require_multiple
+from .embeddings import OptionalLabels, Sinusoids
+
+
+class Block(nn.Module):
+    """Convolution, group norm, optional scale and shift, SiLU."""
+
+    def __init__(self, before: int, after: int, groups: int) -> None:
+        super().__init__()
+        self.proj = StandardizedConv2d(before, after, 3, padding=1)
+        self.norm = nn.GroupNorm(divide(after, groups), after)
+        self.act = nn.SiLU()
+
+    def forward(self, x: Features, modulation: tuple[Features, Features] | None = None) -> Features:
+        x = self.norm(self.proj(x))
+        if modulation is not None:
+            scale, shift = modulation
+            x = torch.addcmul(shift, x, scale + 1)
+        return self.act(x)
+
+
+class ResnetBlock(nn.Module):
+    """Two blocks and a residual; the embedding scales and shifts the first one's features."""
+
+    def __init__(self, before: int, after: int, embedding: int, groups: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * after))
+        self.block1 = Block(before, after, groups)
+        self.block2 = Block(after, after, groups)
+        self.res_conv = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
+
+    def forward(self, x: Features, embedding: Embedding) -> Features:
+        scale, shift = self.mlp(embedding)[:, :, None, None].chunk(2, dim=1)
+        return self.block2(self.block1(x, (scale, shift))) + self.res_conv(x)
+
+
+class DownBlock(nn.Module):
+    """Two ResNet blocks, attention on even levels, then half the size: returns (halved, skip)."""
+
+    def __init__(self, before: int, after: int, embedding: int, groups: int, attend: bool) -> None:
+        super().__init__()
+        self.block1 = ResnetBlock(before, after, embedding, groups)
+        self.block2 = ResnetBlock(after, after, embedding, groups)
+        self.attn = Attention(after) if attend else nn.Identity()
+        self.down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * after, after, 1))
+
+    def forward(self, x: Features, embedding: Embedding) -> tuple[Features, Features]:
+        x = self.attn(self.block2(self.block1(x, embedding), embedding))
+        return self.down(x), x
+
+
+class UpBlock(nn.Module):
+    """Twice the size, join the skip, two ResNet blocks, attention on even levels."""
+
+    def __init__(self, before: int, after: int, embedding: int, groups: int, attend: bool) -> None:
+        super().__init__()
+        self.upconv = nn.ConvTranspose2d(before, before, 4, stride=2, padding=1)
+        self.block1 = ResnetBlock(before + after, after, embedding, groups)
+        self.block2 = ResnetBlock(after, after, embedding, groups)
+        self.attn = Attention(after) if attend else nn.Identity()
+
+    def forward(self, x: Features, skip: Features, embedding: Embedding) -> Features:
+        x = torch.cat([self.upconv(x), skip], dim=1)
+        return self.attn(self.block2(self.block1(x, embedding), embedding))
+
+
+class UNet(nn.Module):
+    """The original network.
+
+    ``size``: (height, width) of the images; ``channels``, ``num_classes`` (0: no labels) of the
+    data; ``width`` channels at the first of ``depth`` levels, doubled at each further one;
+    ``embedding``: width of the time and label embedding; ``groups`` of each group norm.
+
+    Raises ValueError where ``2**depth`` does not divide the size, or ``groups`` the widths.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: tuple[int, int],
+        channels: int = 1,
+        num_classes: int = 10,
+        width: int = 64,
+        depth: int = 4,
+        embedding: int = 128,
+        groups: int = 8,
+    ) -> None:
+        super().__init__()
+        require_multiple(size, 2**depth, f"its {depth} levels each halve them")
+        self.num_classes = num_classes
+        self.time_mlp = nn.Sequential(
+            Sinusoids(embedding),
+            nn.Linear(embedding, 4 * embedding),
+            nn.GELU(),
+            nn.Linear(4 * embedding, embedding),
+        )
+        if num_classes:
+            self.label_emb = OptionalLabels(num_classes, embedding)
+        widths = [width * 2**level for level in range(depth)]
+        self.downsample = nn.ModuleList(
+            DownBlock(before, after, embedding, groups, attend=level % 2 == 0)
+            for level, (before, after) in enumerate(zip([channels, *widths], widths, strict=False))
+        )
+        self.bottleneck = nn.ModuleList(
+            [
+                ResnetBlock(widths[-1], widths[-1], embedding, groups),
+                ResnetBlock(widths[-1], widths[-1], embedding, groups),
+                Attention(widths[-1]),
+            ]
+        )
+        self.upsample = nn.ModuleList(
+            UpBlock(before, widths[level], embedding, groups, attend=level % 2 == 0)
+            for level, before in zip(
+                reversed(range(depth)), [widths[-1], *reversed(widths)], strict=False
+            )
+        )
+        self.final_block = nn.ModuleList(
+            [
+                ResnetBlock(width, width, embedding, groups),
+                ResnetBlock(width, width, embedding, groups),
+                nn.Conv2d(width, channels, 1),
+            ]
+        )
+
+    def forward(
+        self,
+        x: Features,
+        steps: Float[Tensor, " batch"],
+        labels: Int[Tensor, " batch"] | None = None,
+    ) -> Features:
+        """The prediction for ``x`` at time ``steps`` (1..T), in the shape of ``x``.
+
+        ``labels`` (batch,): classes, ``num_classes`` where an image has none; None: none has.
+        """
+        embedding = self.time_mlp(steps)
+        if labels is not None and self.num_classes:
+            embedding = embedding + self.label_emb(labels)
+        skips = []
+        for down in self.downsample:
+            x, skip = down(x, embedding)
+            skips.append(skip)
+        first, second, attention = self.bottleneck
+        x = attention(second(first(x, embedding), embedding))
+        for up in self.upsample:
+            x = up(x, skips.pop(), embedding)
+        first, second, output = self.final_block
+        return output(second(first(x, embedding), embedding))

@@ -1,0 +1,150 @@
+"""Recipes to and from dictionaries and TOML, every error in plain words."""
+
+import dataclasses
+import difflib
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from .config import Recipe, RecipeError
+
+Section = TypeVar("Section")
+
+
+def nearest(word: str, known: typing.Iterable[str]) -> str:
+    """`` Did you mean "..."?`` for a misspelt word, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def replace(section: Section, changes: Mapping[str, Any], path: str = "") -> Section:
+    """``section`` (a dataclass) with nested ``changes``, each checked.
+
+    Raises RecipeError naming the key, the value and the nearest match or the range.
+    """
+    hints = typing.get_type_hints(type(section))
+    fields = {field.name: field for field in dataclasses.fields(section)}  # type: ignore[arg-type]
+    checked: dict[str, Any] = {}
+    for key, value in changes.items():
+        where = f"{path}{key}"
+        if key not in fields:
+            raise RecipeError(f"unknown key {where!r}.{nearest(key, fields)}")
+        current = getattr(section, key)
+        if dataclasses.is_dataclass(current):
+            checked[key] = _subsection(hints[key], current, value, where)
+        else:
+            checked[key] = _value(hints[key], value, where)
+            _check_range(checked[key], fields[key].metadata, where)
+    return dataclasses.replace(section, **checked)  # type: ignore[type-var]
+
+
+def _subsection(hint: Any, current: Any, changes: Any, where: str) -> Any:
+    """A nested section; where it is one of several kinds, ``name`` says which."""
+    if not isinstance(changes, Mapping):
+        raise RecipeError(f"{where} is a section of keys, not the value {changes!r}")
+    kinds = typing.get_args(hint) or (hint,)
+    if len(kinds) > 1 and (name := changes.get("name", current.name)) != current.name:
+        names = {kind().name: kind for kind in kinds}
+        if name not in names:
+            options = ", ".join(names)
+            raise RecipeError(
+                f"{where}.name = {name!r}: it is one of {options}.{nearest(str(name), names)}"
+            )
+        current = names[name]()
+    return replace(current, changes, f"{where}.")
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """``value`` as the type ``hint``, if it is one."""
+    kind, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if kind is Literal:
+        if value not in arguments:
+            options = ", ".join(map(str, arguments))
+            raise RecipeError(
+                f"{where} = {value!r}: it is one of {options}.{nearest(str(value), arguments)}"
+            )
+        return value
+    if kind is types.UnionType:
+        inner = next(a for a in arguments if a is not type(None))
+        return None if value is None else _value(inner, value, where)
+    if kind is tuple:
+        if not isinstance(value, list | tuple) or len(value) != len(arguments):
+            raise RecipeError(f"{where} = {value!r}: it takes {len(arguments)} numbers")
+        return tuple(_value(a, v, where) for a, v in zip(arguments, value, strict=True))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+        raise RecipeError(f"{where} = {value!r}: it takes {wanted[hint]}")
+    return value
+
+
+def _check_range(value: Any, metadata: Mapping[str, Any], where: str) -> None:
+    least, most = metadata.get("least"), metadata.get("most")
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, bool | str | None):
+            continue
+        if not math.isfinite(number):
+            raise RecipeError(f"{where} = {number}: it must be finite")
+        if (least is not None and number < least) or (most is not None and number > most):
+            bounds = f"at least {least}" if most is None else f"from {least} to {most}"
+            raise RecipeError(f"{where} = {number}: it must be {bounds}")
+
+
+def to_dict(section: Any) -> dict[str, Any]:
+    """Nested dictionaries of everything that is set; tuples become lists, None is left out."""
+    values = {field.name: getattr(section, field.name) for field in dataclasses.fields(section)}
+    return {
+        key: to_dict(v) if dataclasses.is_dataclass(v) else list(v) if isinstance(v, tuple) else v
+        for key, v in values.items()
+        if v is not None
+    }
+
+
+def leaves(section: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every (dotted key, value) of a recipe."""
+    for field in dataclasses.fields(section):
+        value = getattr(section, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, f"{path}{field.name}.")
+        else:
+            yield f"{path}{field.name}", value
+
+
+def differences(old: Recipe, new: Recipe) -> list[str]:
+    """Each field that changed, as ``key: old -> new``."""
+    before, after = dict(leaves(old)), dict(leaves(new))
+    return [
+        f"{key}: {before.get(key, '(absent)')!r} -> {after.get(key, '(absent)')!r}"
+        for key in {**before, **after}
+        if before.get(key) != after.get(key)
+    ]
+
+
+def to_toml(recipe: Recipe) -> str:
+    """The whole recipe as TOML."""
+    import tomlkit  # not needed for --help, which has to be quick
+
+    return tomlkit.dumps(to_dict(recipe))
+
+
+def parse_toml(text: str, name: str) -> dict[str, Any]:
+    """The content of a TOML file. ``name`` is for errors."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{name} is not valid TOML: {error}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file on disk."""
+    return parse_toml(path.read_text(encoding="utf-8"), str(path))
+
+
+def from_toml(text: str, name: str = "the recipe") -> Recipe:
+    """A whole recipe from TOML; what it leaves out has the dataclasses' defaults."""
+    return replace(Recipe(), parse_toml(text, name))

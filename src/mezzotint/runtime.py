@@ -1,0 +1,80 @@
+"""The machine: memory allocator, denormals, threads, device and memory format, chosen in one place;
+and randomness as a function of (seed, step, rank), never of history."""
+
+import ctypes
+import os
+import platform
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+Network = TypeVar("Network", bound=torch.nn.Module)
+
+# glibc's mallopt parameters, from <malloc.h>.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep freed blocks instead of returning them to the system after every step.
+
+    Faulting large blocks back in, page by page, is the largest single cost of training on a
+    virtual machine (docs/log.md has the figures). Returns whether the C library understood.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    most = 2**31 - 1
+    values = ((_M_MMAP_THRESHOLD, most), (_M_TRIM_THRESHOLD, most), (_M_TOP_PAD, 64 * 2**20))
+    answers = [mallopt(parameter, value) for parameter, value in values]
+    return answers == [1, 1, 1]
+
+
+def prepare(threads: int | None = None) -> None:
+    """Set the process up for computing; called once by everything that trains or samples.
+
+    ``threads``: of torch; None leaves them as they are. Set MEZZOTINT_PLAIN_RUNTIME=1 to leave the
+    machine untouched.
+    """
+    if os.environ.get("MEZZOTINT_PLAIN_RUNTIME") != "1":
+        keep_freed_memory()
+        torch.set_flush_denormal(True)
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The device ``name``, or the best there is.
+
+    Raises ValueError where the device does not exist on this machine.
+    """
+    available = ["cpu"]
+    if torch.cuda.is_available():
+        available.insert(0, "cuda")
+    if torch.backends.mps.is_available():
+        available.insert(0, "mps")
+    try:
+        device = torch.device(name or available[0])
+    except RuntimeError as error:
+        raise ValueError(f"{name!r} is not a device; this machine has {available}") from error
+    if device.type not in available:
+        raise ValueError(f"device {name!r} is not available; this machine has {available}")
+    return device
+
+
+def place(network: Network, device: torch.device) -> Network:
+    """Move a network to its device in channels_last, the format convolutions run fastest in."""
+    network.to(device)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def generator(seed: int, *path: int) -> torch.Generator:
+    """A generator for the place ``path`` (a step, a rank, an image, ...) under ``seed``.
+
+    Neighbouring places are statistically independent (NumPy's SeedSequence mixes them).
+    Raises ValueError where the seed is not in 0..2**63 - 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ValueError(f"the seed must be a whole number from 0 to 2**63 - 1, not {seed!r}")
+    low, high = np.random.SeedSequence([seed, *path]).generate_state(2, np.uint32).tolist()
+    return torch.Generator().manual_seed(high << 32 | low)

@@ -1,0 +1,20 @@
+"""Samplers, by name: ways from noise to an image, each a generator of :class:`Step`."""
+
+from .ddim import DDIM
+from .ddpm import DDPM
+from .dpm import DPMSolver
+from .grids import GRIDS, make_grid
+from .heun import Heun
+from .step import Noise, Sampler, Step
+
+SAMPLERS: dict[str, Sampler] = {
+    "ddpm": DDPM(),
+    "ddpm-large": DDPM(variance="large"),
+    "ddim": DDIM(),
+    "dpm++": DPMSolver(),
+    "heun": Heun(),
+}
+
+__all__ = [
+    "DDIM", "DDPM", "GRIDS", "SAMPLERS", "DPMSolver", "Heun", "Noise", "Sampler", "Step", "make_grid",
+]  # fmt: skip

@@ -1,0 +1,43 @@
+"""DDIM: keep the predicted noise, or renew a part of it (Song et al. 2021, eq. 12 and 16).
+
+    x_s = alpha_s x0_hat + sqrt(sigma_s^2 - r^2) eps_hat + r z,    r = eta * std q(x_s | x_t, x0)
+
+``eta = 0`` is deterministic, a first-order solver of the probability flow; ``eta = 1`` is DDPM with
+the small variance.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ..diffusion.denoiser import Denoiser, Labels
+from ..diffusion.level import Images, NoiseLevel, scale
+from ..diffusion.process import diffuse, transition_variance
+from .grids import Grid
+from .step import Noise, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDIM:
+    """``eta`` in [0, 1]: the share of DDPM's noise that is put back at each step."""
+
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta must lie in [0, 1], not {self.eta}")
+
+    def __call__(
+        self, denoiser: Denoiser, x: Images, grid: Grid, labels: Labels | None, noise: Noise
+    ) -> Iterator[Step]:
+        level = denoiser.schedule.level
+        for t, s in pairwise(grid):
+            now, then = level(t), level(s)
+            seen = denoiser(x, t, labels)
+            yield Step(x, seen.x0, t.item())
+            renewed = self.eta**2 * transition_variance(now, then) * (then.sigma / now.sigma) ** 2
+            kept = (then.sigma.square() - renewed).clamp(min=0).sqrt()
+            x = diffuse(seen.x0, seen.eps, NoiseLevel(then.alpha, kept))
+            if renewed > 0:
+                x = x + scale(renewed.sqrt(), noise())
+        yield Step(x, x, 0.0)

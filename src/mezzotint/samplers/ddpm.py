@@ -1,0 +1,32 @@
+"""Ancestral sampling: draw each ``x_s`` from the posterior, as if the predicted x0 were the truth.
+
+x_s ~ q(x_s | x_t, x0_hat(x_t))                          (Ho et al. 2020, algorithm 2)
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ..diffusion.denoiser import Denoiser, Labels
+from ..diffusion.level import Images, scale
+from ..diffusion.process import Variance, posterior
+from .grids import Grid
+from .step import Noise, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDPM:
+    """``variance``: "small", the posterior's own (as the original system), or "large", beta."""
+
+    variance: Variance = "small"
+
+    def __call__(
+        self, denoiser: Denoiser, x: Images, grid: Grid, labels: Labels | None, noise: Noise
+    ) -> Iterator[Step]:
+        level = denoiser.schedule.level
+        for t, s in pairwise(grid):
+            x0 = denoiser(x, t, labels).x0
+            yield Step(x, x0, t.item())
+            mean, std = posterior(x, x0, level(t), level(s), self.variance)
+            x = mean + scale(std, noise()) if std > 0 else mean
+        yield Step(x, x, 0.0)

@@ -1,0 +1,51 @@
+"""Heun's method on the probability flow, in coordinates where its paths are as straight as can be.
+
+Every schedule is a rectified flow in disguise: with
+
+    y = x / (alpha + sigma),    u = sigma / (alpha + sigma),    y = (1 - u) x0 + u eps
+
+the flow is dy/du = eps_hat - x0_hat, finite from pure noise (u = 1) to the image (u = 0). Heun
+averages the slopes at both ends of a step (Karras et al. 2022, algorithm 1); the last step, at whose
+end there is nothing left to ask, is Euler's. n steps cost 2n - 1 evaluations.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ..diffusion.denoiser import Denoiser, Labels
+from ..diffusion.level import Images, NoiseLevel, scale
+from ..diffusion.parametrizations import Prediction
+from .grids import Grid
+from .step import Noise, Step
+
+
+def _advance(x: Images, slope: Images, now: NoiseLevel, then: NoiseLevel) -> Images:
+    """Follow ``slope`` = dy/du from one level to another."""
+    size_now, size_then = now.alpha + now.sigma, then.alpha + then.sigma
+    du = then.sigma / size_then - now.sigma / size_now
+    return scale(size_then / size_now, x) + scale(size_then * du, slope)
+
+
+def _slope(seen: Prediction) -> Images:
+    return seen.eps - seen.x0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heun:
+    """Second order, two evaluations a step."""
+
+    def __call__(
+        self, denoiser: Denoiser, x: Images, grid: Grid, labels: Labels | None, noise: Noise
+    ) -> Iterator[Step]:
+        level = denoiser.schedule.level
+        for t, s in pairwise(grid):
+            now, then = level(t), level(s)
+            seen = denoiser(x, t, labels)
+            yield Step(x, seen.x0, t.item())
+            slope = _slope(seen)
+            if s > 0:
+                ahead = denoiser(_advance(x, slope, now, then), s, labels)
+                slope = (slope + _slope(ahead)) / 2
+            x = _advance(x, slope, now, then)
+        yield Step(x, x, 0.0)

@@ -1,0 +1,72 @@
+"""Checkpoints: a folder ``step-00001000`` of model.safetensors (the released weights, ready to
+sample), state.safetensors (all else) and manifest.json (step, sizes and SHA-256 of both), which
+exists whole or not at all."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from .. import weights
+from ..config import Recipe
+from ..files import whole_folder
+from .state import TrainingState
+
+MODEL, STATE, MANIFEST = "model.safetensors", "state.safetensors", "manifest.json"
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_checkpoint(
+    folder: Path, state: TrainingState, recipe: Recipe, spec: weights.ImageSpec, keep: int
+) -> Path:
+    """Write the state under ``folder``, then delete all but the ``keep`` newest checkpoints."""
+    path = folder / f"step-{state.step:08d}"
+    with whole_folder(path) as temporary:
+        weights.save(temporary / MODEL, state.released.state_dict(), weights.header(recipe, spec))
+        weights.save(temporary / STATE, state.tensors(), {})
+        files = {name: sha256(temporary / name) for name in (MODEL, STATE)}
+        manifest = json.dumps({"step": state.step, "sha256": files}, indent=1)
+        (temporary / MANIFEST).write_text(manifest)
+    for old in _checkpoints(folder)[keep:]:
+        shutil.rmtree(old)
+    for litter in folder.glob(".tmp-*"):  # of a process that was killed while it wrote
+        shutil.rmtree(litter, ignore_errors=True)
+    return path
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """All checkpoints, newest first."""
+    return sorted(folder.glob("step-*"), reverse=True)
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint whose files are what its manifest says; None if there is none."""
+    for path in _checkpoints(folder):
+        try:
+            manifest = json.loads((path / MANIFEST).read_text())
+            if all(sha256(path / name) == digest for name, digest in manifest["sha256"].items()):
+                return path
+        except (OSError, ValueError, KeyError):
+            pass
+        print(f"skipping {path}: it is damaged")
+    return None
+
+
+def load_checkpoint(path: Path, state: TrainingState) -> None:
+    """Bring ``state`` to where the checkpoint was written.
+
+    Raises ValueError where the checkpoint belongs to another network.
+    """
+    released, _, _ = weights.read(path / MODEL)
+    step = json.loads((path / MANIFEST).read_text())["step"]
+    try:
+        state.load(released, load_file(path / STATE), step)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit this recipe's network: {error}") from error

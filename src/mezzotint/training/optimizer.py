@@ -1,0 +1,39 @@
+"""The optimizer, and its learning rate as a function of the step."""
+
+import math
+
+import torch
+from torch import nn
+
+from ..config import Training
+
+
+def make_optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
+    """Adam (Kingma and Ba 2015) or AdamW (Loshchilov and Hutter 2019), fused where torch can.
+
+    Weight decay spares biases, norms and embeddings of one dimension.
+    """
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
+    if training.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=training.learning_rate, fused=fused)
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": training.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=training.learning_rate, fused=fused)
+
+
+def learning_rate(step: int, training: Training) -> float:
+    """The rate for ``step``, counted from 0: a linear rise, then a fall that ends with the run."""
+    rate, warmup = training.learning_rate, min(training.warmup, training.steps)
+    if step < warmup:
+        return rate * (step + 1) / warmup
+    left = (training.steps - step) / max(1, training.steps - warmup)
+    match training.decay:
+        case "none":
+            return rate
+        case "linear":
+            return rate * left
+        case "cosine":
+            return rate * (1 - math.cos(math.pi * left)) / 2

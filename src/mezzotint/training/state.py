@@ -1,0 +1,59 @@
+"""All that training changes, as one object: what is in it is in the checkpoint."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .ema import Ema
+
+
+@dataclass
+class TrainingState:
+    """``network`` (bare, never a distributed wrapper), its ``optimizer``, its moving average if one
+    is kept, the fp16 loss scaler if one is used, and ``step``, the number of steps done."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    ema: Ema | None
+    scaler: torch.amp.GradScaler | None = None
+    step: int = 0
+
+    @property
+    def released(self) -> nn.Module:
+        """The network to sample from: the average, or the network where none is kept."""
+        return self.ema.network if self.ema else self.network
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything but the released weights, flat, by name."""
+        found = {f"optimizer.{i}.{key}": torch.as_tensor(value)
+                 for i, entries in self.optimizer.state_dict()["state"].items()
+                 for key, value in entries.items()}  # fmt: skip
+        if self.ema:
+            found |= {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        if self.scaler is not None and (scaler := self.scaler.state_dict()):
+            found["scaler.scale"] = torch.tensor(scaler["scale"], dtype=torch.float64)
+            found["scaler.growth"] = torch.tensor(scaler["_growth_tracker"])
+        return found
+
+    def load(self, released: dict[str, Tensor], tensors: dict[str, Tensor], step: int) -> None:
+        """Become the state that :meth:`tensors` and the released weights were taken from."""
+        self.released.load_state_dict(released)
+        if self.ema:
+            self.network.load_state_dict(_under("network.", tensors))
+        entries: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under("optimizer.", tensors).items():
+            index, key = name.split(".", 1)
+            entries.setdefault(int(index), {})[key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": entries, "param_groups": groups})
+        if self.scaler is not None and "scaler.scale" in tensors:
+            saved = self.scaler.state_dict()
+            saved["scale"] = tensors["scaler.scale"].item()
+            saved["_growth_tracker"] = int(tensors["scaler.growth"])
+            self.scaler.load_state_dict(saved)
+        self.step = step
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,209 @@
+"""The training loop.
+
+Data, times, noise and label dropout of a step are functions of (seed, step, rank), and the learning
+rate is one of the step, so the state is all there is to save: a run that was stopped and resumed
+ends with the same bits as one that never was (on the same machine, build and number of processes).
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate.accelerator import Accelerator
+from torch import Tensor
+from tqdm import tqdm
+
+from .. import build, pixels
+from ..config import Recipe
+from ..data import ImageData
+from ..runtime import generator, place
+from .batches import INIT, QUESTION, batch_indices
+from .ema import Ema
+from .optimizer import learning_rate, make_optimizer
+from .signals import stop_on_signal
+from .state import TrainingState
+
+MAX_BAD_STEPS = 10
+
+
+class Diverged(RuntimeError):
+    """The loss is not a number any more, step after step."""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """How training ended: at ``step``, by the signal of this number, or by itself (None)."""
+
+    step: int
+    signal: int | None
+
+
+@dataclass(frozen=True)
+class Hook:
+    """``run(state)`` on the main process after every ``every`` steps; 0 is never."""
+
+    every: int
+    run: Callable[[TrainingState], None]
+
+
+def _precision(recipe: Recipe, gpu: bool) -> str:
+    wanted = recipe.training.precision
+    if wanted == "auto":
+        wanted = "bf16" if gpu and torch.cuda.is_bf16_supported() else "fp32"
+    if wanted != "fp32" and not gpu:
+        raise ValueError(f"training.precision = {wanted!r} needs a GPU; CPUs are faster in fp32")
+    return "no" if wanted == "fp32" else wanted
+
+
+class Trainer:
+    """Trains ``recipe`` on ``data``; ``log(entry)`` receives the metrics, every log_every steps.
+
+    Raises ValueError where the recipe does not fit the data or the machine.
+    """
+
+    def __init__(
+        self, recipe: Recipe, data: ImageData, log: Callable[[dict[str, Any]], None] | None = None
+    ) -> None:
+        self.recipe, self.log = recipe, log
+        gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+        # Under torchrun without a GPU, Accelerator() alone would make every process a lone rank 0.
+        self.accelerator = Accelerator(mixed_precision=_precision(recipe, gpu), cpu=not gpu)
+        self.device, self.rank = self.accelerator.device, self.accelerator.process_index
+        if recipe.training.batch % self.accelerator.num_processes:
+            raise ValueError(
+                f"training.batch = {recipe.training.batch} cannot be shared equally by"
+                f" {self.accelerator.num_processes} processes"
+            )
+        self.images = data.images.to(self.device)
+        self.labels = data.labels.to(self.device) if data.classes else None
+        self.spec = build.spec_of(data)
+        self.objective = build.make_objective(recipe, self.spec)
+        self.state = self._initial_state()
+        self.wrapped: torch.nn.Module = self.accelerator.prepare_model(self.state.network)
+        if recipe.training.compile:
+            self.wrapped.compile()
+        self.denoiser = build.make_denoiser(recipe, self.wrapped)
+
+    def _initial_state(self) -> TrainingState:
+        training = self.recipe.training
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator(self.recipe.seed, INIT).initial_seed())
+            network = place(build.make_network(self.recipe, self.spec), self.device)
+        ema = Ema(network, training.ema) if training.ema else None
+        return TrainingState(
+            network, make_optimizer(network, training), ema, self.accelerator.scaler
+        )
+
+    def run(self, hooks: Sequence[Hook] = ()) -> Stopped:
+        """Train from the state's step to the recipe's last, or until a signal asks to stop.
+
+        Raises Diverged after several steps in a row without a finite loss.
+        """
+        state, steps = self.state, self.recipe.training.steps
+        self.wrapped.train()
+        bad, losses, since = 0, [], time.perf_counter()
+        main = self.accelerator.is_main_process
+        with stop_on_signal() as request, self._bar(disable=not main) as bar:
+            while state.step < steps and request.received is None:
+                loss, norm = self._step(state.step)
+                bad = 0 if loss.isfinite() and norm.isfinite() else bad + 1
+                if bad:
+                    self._report_bad(state.step, bad, loss)
+                state.step += 1
+                losses.append(loss.item())
+                bar.update()
+                if state.step % self.recipe.training.log_every == 0 or state.step == steps:
+                    seconds = time.perf_counter() - since
+                    self._log(losses, norm, seconds, bar)
+                    losses, since = [], time.perf_counter()
+                before = time.perf_counter()
+                for hook in hooks:
+                    if main and hook.every and state.step % hook.every == 0 and not bad:
+                        hook.run(state)
+                since += time.perf_counter() - before
+        return Stopped(state.step, request.received)
+
+    def _bar(self, disable: bool) -> "tqdm[Any]":
+        training = self.recipe.training
+        return tqdm(
+            total=training.steps, initial=self.state.step, disable=disable, unit="step",
+            desc=self.recipe.name, mininterval=0.2 if sys.stderr.isatty() else 20, dynamic_ncols=True,
+        )  # fmt: skip
+
+    def _step(self, step: int) -> tuple[Tensor, Tensor]:
+        """One optimizer step: the batch's mean loss, and the gradient's norm."""
+        recipe, accelerator = self.recipe, self.accelerator
+        rows = batch_indices(recipe.seed, step, recipe.training.batch, len(self.images))
+        rows = rows[self.rank :: accelerator.num_processes].to(self.device)
+        shape = torch.Size((len(rows), *self.images.shape[1:]))
+        source = generator(recipe.seed, QUESTION, step, self.rank)
+        question = self.objective.ask(
+            shape, self.denoiser.schedule, source, step / recipe.training.steps
+        )
+        total = torch.zeros((), device=self.device)
+        parts = torch.arange(len(rows)).tensor_split(min(recipe.training.accumulate, len(rows)))
+        for part in parts:
+            piece = slice(int(part[0]), int(part[-1]) + 1)
+            last = part is parts[-1]
+            alone = nullcontext() if last else accelerator.no_sync(self.wrapped)
+            with alone, accelerator.autocast():
+                x0 = pixels.to_float(self.images[rows[piece]])
+                labels = self.labels[rows[piece]] if self.labels is not None else None
+                losses = self.objective(self.denoiser, x0, labels, question.part(piece))
+                # The sum over the whole batch's count: parts of unequal size weigh as they should.
+                loss = losses.sum() / len(rows)
+                accelerator.backward(loss)
+            total += loss.detach()
+        return total, self._update(step)
+
+    def _update(self, step: int) -> Tensor:
+        """Apply the gradients that are there, unless they are not finite; their norm."""
+        state, training = self.state, self.recipe.training
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate(step, training)
+        if state.scaler is not None:
+            state.scaler.unscale_(state.optimizer)
+        limit = float("inf") if training.clip is None else training.clip
+        norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), limit)
+        if state.scaler is not None:
+            state.scaler.step(state.optimizer)
+            state.scaler.update()
+        elif norm.isfinite():
+            state.optimizer.step()
+        state.optimizer.zero_grad()
+        if state.ema and norm.isfinite():
+            state.ema.update(state.network, step)
+        return norm
+
+    def _report_bad(self, step: int, bad: int, loss: Tensor) -> None:
+        """Say that a step was skipped; give up when it goes on."""
+        if self.state.scaler is not None and loss.isfinite():
+            return  # fp16's scaler overflows now and then, by design
+        tqdm.write(f"step {step}: loss or gradient is not finite; the step is skipped", sys.stderr)
+        if bad >= MAX_BAD_STEPS:
+            raise Diverged(
+                f"{bad} steps in a row without a finite loss, up to step {step}: training has"
+                " diverged. The last good checkpoint is kept; resume it with a lower"
+                " training.learning_rate or with training.clip, and look for broken images"
+            )
+
+    def _log(self, losses: list[float], norm: Tensor, seconds: float, bar: "tqdm[Any]") -> None:
+        mean = (
+            self.accelerator.reduce(torch.tensor(losses, device=self.device), "mean").mean().item()
+        )
+        rate = len(losses) * self.recipe.training.batch / seconds
+        bar.set_postfix_str(f"loss {mean:.4f}, {rate:.0f} images/s", refresh=False)
+        if self.log is not None and self.accelerator.is_main_process:
+            self.log(
+                {
+                    "step": self.state.step,
+                    "loss": mean,
+                    "learning_rate": learning_rate(self.state.step - 1, self.recipe.training),
+                    "gradient_norm": norm.item(),
+                    "images_per_second": rate,
+                }
+            )

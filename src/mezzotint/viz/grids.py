@@ -1,0 +1,36 @@
+"""Images side by side, as one image."""
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+
+def tile(
+    images: UInt8[Tensor, "n channels height width"], columns: int, gap: int = 2
+) -> UInt8[Tensor, "channels total_height total_width"]:
+    """Row after row of ``columns`` images on mid grey, ``gap`` pixels apart."""
+    n, channels, height, width = images.shape
+    rows = -(-n // columns)
+    canvas = images.new_full(
+        (channels, rows * (height + gap) + gap, columns * (width + gap) + gap), 96
+    )
+    for k, image in enumerate(images):
+        top = gap + k // columns * (height + gap)
+        left = gap + k % columns * (width + gap)
+        canvas[:, top : top + height, left : left + width] = image
+    return canvas
+
+
+def to_pillow(image: UInt8[Tensor, "channels height width"], scale: int = 1) -> Image.Image:
+    """A Pillow image, grey or RGB, each pixel enlarged to ``scale`` x ``scale``.
+
+    Raises ValueError where there are neither 1 nor 3 channels.
+    """
+    array = image.cpu().numpy()
+    if array.shape[0] not in (1, 3):
+        raise ValueError(f"pictures have 1 or 3 channels, not {array.shape[0]}")
+    picture = Image.fromarray(
+        np.ascontiguousarray(array[0] if array.shape[0] == 1 else array.transpose(1, 2, 0))
+    )
+    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)

@@ -1,0 +1,71 @@
+"""The weights file: safetensors, with the recipe and the data's shape in the header, so that the file
+alone is enough to sample. Reading one never runs code."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from . import options
+from .config import Recipe
+from .files import whole_file
+
+FORMAT = "1"
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """What a network knows of its data: (height, width), channels and the names of the classes."""
+
+    size: tuple[int, int]
+    channels: int
+    classes: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)"""
+        return self.channels, *self.size
+
+
+def header(recipe: Recipe, spec: ImageSpec) -> dict[str, str]:
+    """What the header of a weights file says."""
+    return {
+        "mezzotint": FORMAT,
+        "recipe": options.to_toml(recipe),
+        "images": json.dumps(asdict(spec)),
+    }
+
+
+def write(path: Path, tensors: dict[str, Tensor], recipe: Recipe, spec: ImageSpec) -> None:
+    """Write a weights file, whole or not at all."""
+    with whole_file(path) as temporary:
+        save(temporary, tensors, header(recipe, spec))
+
+
+def save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """safetensors, from tensors of any memory format and device."""
+    save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path, metadata)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], Recipe, ImageSpec]:
+    """The tensors, recipe and image spec of a weights file.
+
+    Raises ValueError, naming the file, where it is broken or none of ours.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if "recipe" not in metadata or "images" not in metadata:
+                raise ValueError(
+                    f"{path} has no recipe in its header: it was not written by mezzotint"
+                    " (saved_model.pth of the original goes through `mezzotint import`)"
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+    images = json.loads(metadata["images"])
+    spec = ImageSpec(tuple(images["size"]), images["channels"], tuple(images["classes"]))
+    return tensors, options.from_toml(metadata["recipe"], f"the recipe in {path}"), spec
