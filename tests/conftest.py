@@ -1,4 +1,4 @@
-"""One thread per worker, and every jaxtyping annotation of the package checked at run time."""
+"""One thread per worker, and the annotated shapes of the mathematics checked at run time."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ import jaxtyping
 import pytest
 import torch
 
-jaxtyping.install_import_hook("mezzotint", "beartype.beartype")
+CHECKED = ["diffusion", "nets", "samplers", "pixels", "viz"]
+jaxtyping.install_import_hook([f"mezzotint.{name}" for name in CHECKED], "typecheck.check")
 
 torch.set_num_threads(1)
 

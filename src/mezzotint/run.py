@@ -132,9 +132,8 @@ def _logger(folder: Path, recipe: Recipe, step: int) -> Callable[[dict[str, Any]
 
     kind: Any = LOGGER_TYPE_TO_CLASS[recipe.training.tracker]
     try:
-        tracker = (
-            kind(folder.name, folder) if kind.requires_logging_directory else kind(folder.name)
-        )
+        place = (folder,) if kind.requires_logging_directory else ()
+        tracker = kind(recipe.training.tracker, *place)
         tracker.start()
     except ImportError as error:
         name = recipe.training.tracker

@@ -7,7 +7,7 @@ student and the closed form of a Gaussian. Guidance and clipping wrap a denoiser
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -20,6 +20,7 @@ from .schedules import Schedule
 Labels = Int[Tensor, " batch"]
 
 
+@runtime_checkable
 class Denoiser(Protocol):
     """Anything that knows, for ``x_t`` (batch, channels, height, width), where it came from.
 

@@ -4,7 +4,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Features = Float[Tensor, "batch channels height width"]
+Images = Float[Tensor, "batch channels height width"]
+Features = Float[Tensor, "batch _channels _height _width"]
 Embedding = Float[Tensor, "batch embedding"]
 
 

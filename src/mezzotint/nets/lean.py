@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .blocks import Attention, Embedding, Features, divide, require_multiple
+from .blocks import Attention, Embedding, Features, Images, divide, require_multiple
 from .embeddings import OptionalLabels, Sinusoids
 
 
@@ -116,10 +116,10 @@ class Lean(nn.Module):
 
     def forward(
         self,
-        x: Features,
+        x: Images,
         steps: Float[Tensor, " batch"],
         labels: Int[Tensor, " batch"] | None = None,
-    ) -> Features:
+    ) -> Images:
         """The prediction for ``x`` at time ``steps`` (0..1000), in the shape of ``x``.
 
         ``labels`` (batch,): classes, ``num_classes`` where an image has none; None: none has.

@@ -10,7 +10,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .blocks import Attention, Embedding, Features, StandardizedConv2d, divide, require_multiple
+from .blocks import (
+    Attention,
+    Embedding,
+    Features,
+    Images,
+    StandardizedConv2d,
+    divide,
+    require_multiple,
+)
 from .embeddings import OptionalLabels, Sinusoids
 
 
@@ -136,10 +144,10 @@ class UNet(nn.Module):
 
     def forward(
         self,
-        x: Features,
+        x: Images,
         steps: Float[Tensor, " batch"],
         labels: Int[Tensor, " batch"] | None = None,
-    ) -> Features:
+    ) -> Images:
         """The prediction for ``x`` at time ``steps`` (1..T), in the shape of ``x``.
 
         ``labels`` (batch,): classes, ``num_classes`` where an image has none; None: none has.

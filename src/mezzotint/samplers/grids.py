@@ -15,7 +15,7 @@ from ..diffusion.schedules import Schedule
 Grid = Float64[Tensor, " steps_plus_1"]
 
 
-def _finish(times: Grid, schedule: Schedule) -> Grid:
+def _finish(times: Float64[Tensor, " steps"], schedule: Schedule) -> Grid:
     """Snap to discrete times where the schedule has them, and append 0."""
     times = times.double()
     if (T := schedule.timesteps) is not None:

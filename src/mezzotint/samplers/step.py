@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..diffusion.denoiser import Denoiser, Labels
 from ..diffusion.level import Images
@@ -24,6 +24,7 @@ class Step:
     t: float
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """A way from noise to an image.
 

@@ -1,0 +1,57 @@
+"""Small things that several tests need."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from mezzotint.config import Recipe
+from mezzotint.data import ImageData
+from mezzotint.diffusion.level import scale
+from mezzotint.diffusion.parametrizations import Prediction
+from mezzotint.diffusion.schedules import Schedule
+from mezzotint.recipes import as_recipe
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """The exact denoiser of pixels that are independent N(mean, std^2):
+
+    E[x0 | x_t] = mean + alpha std^2 / (alpha^2 std^2 + sigma^2) (x_t - alpha mean).
+    """
+
+    schedule: Schedule
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __call__(self, x_t: Any, t: Any, labels: Any) -> Prediction:
+        level = self.schedule.level(t)
+        gain = level.alpha * self.std**2
+        gain = gain / (level.alpha.square() * self.std**2 + level.sigma.square())
+        offset = level.alpha * self.mean
+        centred = x_t - scale(offset, torch.ones_like(x_t))
+        x0 = self.mean + scale(gain, centred)
+        return Prediction(x0, scale(1 / level.sigma, x_t - scale(level.alpha, x0)))
+
+
+def tiny_recipe(**changes: Any) -> Recipe:
+    """`digits` with a network of a few thousand parameters; ``changes`` as nested dictionaries."""
+    return as_recipe(
+        as_recipe(
+            "digits",
+            {
+                "net": {"width": 8, "blocks": 1, "embedding": 16, "heads": 2, "groups": 4},
+                "training": {"steps": 10, "batch": 8, "warmup": 2, "sample_every": 0, "log_every": 1},
+                "sampling": {"steps": 3},
+            },
+        ),
+        changes,
+    )
+
+
+def tiny_data(count: int = 40, classes: int = 10, size: int = 8, channels: int = 1) -> ImageData:
+    """Noise with labels 0, 1, 2, ... in turn."""
+    source = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (count, channels, size, size), generator=source).to(torch.uint8)
+    names = tuple(str(k) for k in range(classes))
+    return ImageData(images, torch.arange(count) % max(classes, 1), names)
