@@ -10,9 +10,13 @@ BIN := .venv/bin
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# Train the digits recipe, draw all ten digits, film their denoising: into demo/.
+# Train the digits recipe (or go on where it was stopped), draw every digit, film the denoising.
 demo: .venv/installed
-	$(BIN)/python -m mezzotint.demo demo
+	$(BIN)/mezzotint train $(if $(wildcard demo/recipe.toml),--resume demo,digits --out demo)
+	$(BIN)/mezzotint sample demo --count 10 --out demo/digits.png
+	$(BIN)/mezzotint gif demo --out demo/gifs
+	$(BIN)/mezzotint gif demo --out demo/gifs --layout grid
+	@echo "The grid: demo/digits.png   The films: demo/gifs/   The loss curve: demo/loss.png"
 
 test: .venv/installed
 	$(BIN)/pytest

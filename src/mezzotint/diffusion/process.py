@@ -1,4 +1,4 @@
-"""The forward process and its exact reversal, given the clean image.
+"""The forward process and its exact reversal, given the clean image::
 
     q(x_t | x_0)      = N(alpha_t x_0, sigma_t^2)
     q(x_t | x_s)      = N(alpha_ts x_s, sigma_ts^2),     s < t,
