@@ -19,9 +19,11 @@ VERBS = {
     "train": "Train a model.",
     "sample": "Generate images of classes.",
     "gif": "Show the whole denoising, from noise to image.",
+    "evaluate": "Measure how good a model is, and how sure that is.",
     "forward": "Show how noise takes an image over.",
     "info": "Describe a model or a recipe.",
     "import": "Convert the original's saved_model.pth.",
+    "train-classifier": "Train a classifier to measure with.",
 }
 
 PARAMETERS = Group("Parameters")
@@ -42,7 +44,8 @@ def make_app(tokens: Sequence[str]) -> App:
 
 
 def _command(verb: str, tokens: Sequence[str]) -> Callable[..., None]:
-    module = import_module(f".{verb}_" if verb == "import" else f".{verb}", __name__)
+    name = "import_" if verb == "import" else verb.replace("-", "_")  # import is a word of Python's
+    module = import_module(f".{name}", __name__)
     command: Callable[[Sequence[str]], Callable[..., None]] = module.command
     return command(tokens)
 

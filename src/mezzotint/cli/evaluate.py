@@ -1,0 +1,210 @@
+"""``mezzotint evaluate``"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..config import RecipeError, Sampling
+from ..options import nearest
+from .common import set_values
+from .flags import section_flags, with_flags
+
+if TYPE_CHECKING:
+    from ..evaluation import Evaluation
+    from ..metrics.measure import Reference
+    from ..model import Model
+
+
+def evaluate(
+    what: Path,
+    /,
+    *,
+    count: int = 10_000,
+    seeds: int = 1,
+    bits: int = 0,
+    classify: int = 0,
+    sweep: str | None = None,
+    data: Literal["mnist"] = "mnist",
+    out: Path | None = None,
+    device: str | None = None,
+    **flags: Any,
+) -> None:
+    """Measure how good a model is, and how sure that is.
+
+    mezzotint evaluate runs/digits
+    mezzotint evaluate runs/digits --seeds 3 --guidance 1
+    mezzotint evaluate runs/digits --count 2000 --sweep guidance=1,1.25,1.5,2,3
+    mezzotint evaluate samples.npz
+
+    Every number stands beside its floor: what real images score. evaluation.json has the whole
+    protocol, evaluation.png the pictures.
+
+    Parameters
+    ----------
+    what
+        A run's folder, a weights file, or images of any system: an .npz (images, labels) or a
+        folder of pictures, in folders by class.
+    count
+        Images to draw, the classes in turn.
+    seeds
+        How many times, with seeds 0, 1, ...; mean and spread are reported.
+    bits
+        Bits per dimension of so many test images; 0 leaves them out.
+    classify
+        Use the model as a classifier of so many test images; 0 leaves it out.
+    sweep
+        A sampling option and its values, such as guidance=1,1.5,2 or steps=1,2,4,8,16.
+    data
+        Data set to measure against.
+    out
+        Folder for evaluation.json and .png; the run's if not given, else the current one.
+    device
+        cpu, cuda, mps, ...; the best there is if not given.
+    """
+    if seeds < 1 or bits < 0 or classify < 0:
+        raise RecipeError("seeds must be at least 1, bits and classify not negative")
+    changes = set_values(flags)
+    if not what.exists():
+        raise FileNotFoundError(f"there is nothing at {what} to evaluate")
+    from .. import evaluation, model, runtime
+    from ..data.foreign import read_images
+
+    runtime.prepare()
+    folder = out or (what if (what / "recipe.toml").is_file() else Path("."))
+    if what.suffix == ".npz" or (what.is_dir() and not _is_model(what)):
+        if changes or sweep or bits or classify:
+            raise RecipeError(f"{what} holds images: sampling options do not apply")
+        reference = evaluation.reference_of(data)
+        found = read_images(what, reference.test.classes)
+        _report(evaluation.evaluate_images(found, reference, str(what)), reference, folder)
+        return
+    loaded = model.load(what, device)
+    loaded.sampling(**changes)
+    reference = evaluation.reference_of(data)
+    if sweep is not None:
+        _sweep(loaded, reference, sweep, count, changes, folder)
+        return
+    result = evaluation.evaluate_model(
+        loaded, reference, count=count, seeds=range(seeds), bits=bits, source=str(what), **changes
+    )
+    if classify:
+        result.protocol["as_classifier"] = {"images": classify, "draws_per_label": 8}
+        result.values["as_classifier"] = [evaluation.classify(loaded, classify)]
+    _report(result, reference, folder)
+
+
+def _is_model(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("model.safetensors", "checkpoints"))
+
+
+def _report(result: "Evaluation", reference: "Reference", folder: Path) -> None:
+    """The table on the terminal, and both files."""
+    from .. import evaluation
+    from ..files import whole_file
+    from ..viz.report import save_report
+
+    _print_table(result)
+    print(evaluation.write(result, folder))
+    found, measured = result.shown
+    classes = reference.test.classes
+    order = measured.neighbours.distance.argsort()[:32]
+    worst = None
+    if found.labels is not None:
+        logits = measured.by_judge.logits.log_softmax(1)
+        unlike = logits.gather(1, found.labels[:, None])[:, 0].argsort()[:64]
+        worst = found.images[unlike]
+        by_class = found.labels.argsort(stable=True)
+        first = [by_class[found.labels[by_class] == label][:10] for label in range(len(classes))]
+        samples = found.images[[int(i) for rows in first for i in rows]]
+    else:
+        samples = found.images[:100]
+    size = (found.images.shape[2], found.images.shape[3])
+    training = reference.train.fitted(size).images[measured.neighbours.index[order]]
+    path = folder / "evaluation.png"
+    with whole_file(path) as temporary:
+        save_report(
+            temporary, samples=samples, columns=10, confusion=measured.confusion, classes=classes,
+            worst=worst, generated=found.images[order], training=training,
+            title=f"{result.protocol['source']}: {len(found.images):,} images",
+        )  # fmt: skip
+    print(path)
+
+
+def _print_table(result: "Evaluation") -> None:
+    import statistics
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..metrics.measure import MEASURES
+
+    table = Table(title=f"{result.protocol['source']}: {result.protocol['images']:,} images")
+    for heading in ("measure", "mean", "spread", "floor", "better"):
+        table.add_column(heading, justify="left" if heading == "measure" else "right")
+    for key, found in result.values.items():
+        name, digits, more = MEASURES[key]
+        spread = f"{statistics.stdev(found):.{digits}f}" if len(found) > 1 else ""
+        floor = f"{result.floor[key]:.{digits}f}" if key in result.floor else ""
+        better = {True: "more", False: "less", None: "like the floor"}[more]
+        table.add_row(name, f"{statistics.fmean(found):.{digits}f}", spread, floor, better)
+    Console().print(table)
+
+
+def _sweep(
+    model: "Model",
+    reference: "Reference",
+    sweep: str,
+    count: int,
+    changes: dict[str, Any],
+    folder: Path,
+) -> None:
+    """Measure along one option: a table, sweep-OPTION.json and .png."""
+    import json
+
+    from .. import evaluation
+    from ..files import whole_file
+    from ..viz.report import save_sweep
+
+    name, values = _parse_sweep(sweep)
+    settings = [changes | {name: value} for value in values]
+    for setting in settings:
+        model.sampling(**setting)  # all are checked before the first is measured
+    shown = ("accuracy", "digit_fid", "precision", "recall")
+    rows, floor, protocol = [], dict[str, float](), dict[str, Any]()
+    for value, setting in zip(values, settings, strict=True):
+        result = evaluation.evaluate_model(model, reference, count=count, **setting)
+        row = {key: found[0] for key, found in result.values.items()}
+        row |= {name: value, "network_evaluations": evaluation.evaluations(model, **setting)}
+        rows.append(row)
+        floor, protocol = result.floor, result.protocol
+        print(f"{name} {value:g}: " + ", ".join(f"{key} {row[key]:.4g}" for key in shown))
+    print("floor: " + ", ".join(f"{key} {floor[key]:.4g}" for key in shown), file=sys.stdout)
+    path = folder / f"sweep-{name}.json"
+    with whole_file(path) as temporary:
+        document = {"sweep": name, "rows": rows, "floor": floor, "protocol": protocol}
+        temporary.write_text(json.dumps(document, indent=1))
+    with whole_file(path.with_suffix(".png")) as temporary:
+        save_sweep(temporary, name, values, {k: [r[k] for r in rows] for k in shown}, floor)
+    print(path, path.with_suffix(".png"), sep="\n")
+
+
+def _parse_sweep(sweep: str) -> tuple[str, list[Any]]:
+    """``guidance=1,2`` as ("guidance", [1.0, 2.0])."""
+    name, _, listed = sweep.partition("=")
+    kinds: dict[str, type] = {"guidance": float, "steps": int, "eta": float}
+    if name not in kinds:
+        raise RecipeError(
+            f"sweep = {sweep!r}: sweep one of {', '.join(kinds)}.{nearest(name, kinds)}"
+        )
+    try:
+        return name, [kinds[name](value) for value in listed.split(",")]
+    except ValueError:
+        raise RecipeError(
+            f"sweep = {sweep!r}: write values between commas, such as {name}=1,2,4"
+        ) from None
+
+
+def command(tokens: Sequence[str]) -> Callable[..., None]:
+    """The command, with a flag for each sampling option."""
+    return with_flags(evaluate, section_flags(Sampling()))

@@ -1,0 +1,231 @@
+"""How good is a model, and how sure is that? Draw, measure, repeat over seeds, stand each number beside
+its floor, and write down the whole protocol."""
+
+import dataclasses
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from . import __version__, build, pixels
+from .config import RecipeError
+from .data import DATASETS
+from .data.foreign import Images
+from .diffusion.classify import denoising_errors
+from .diffusion.likelihood import bits_per_dimension, flow_bits, variational_bound
+from .diffusion.objectives import stratified
+from .files import whole_file
+from .metrics.features import SHIPPED, load_classifier
+from .metrics.measure import Measured, Reference, floors, make_reference, measure
+from .model import Model, SamplingOptions
+from .runtime import generator
+
+
+@dataclass
+class Evaluation:
+    """``values``: per measure, one number a seed; ``floor``: what real images score; ``protocol``:
+    everything needed to get them again; ``shown``: the first seed's images and findings."""
+
+    values: dict[str, list[float]]
+    floor: dict[str, float]
+    protocol: dict[str, Any]
+    shown: tuple[Images, Measured] = field(repr=False)
+
+    def to_json(self) -> str:
+        """The numbers, their mean and spread, the floors and the protocol."""
+        results = {
+            name: {
+                "mean": statistics.fmean(found),
+                "std": statistics.stdev(found) if len(found) > 1 else None,
+                "seeds": found,
+                "floor": self.floor.get(name),
+            }
+            for name, found in self.values.items()
+        }
+        confusion = self.shown[1].confusion
+        return json.dumps(
+            {
+                "results": results,
+                "confusion": None if confusion is None else confusion.tolist(),
+                "protocol": self.protocol,
+            },
+            indent=1,
+        )
+
+
+def reference_of(dataset: str = "mnist", folder: Path | None = None) -> Reference:
+    """The data set to measure against, seen by the shipped classifiers."""
+    train, test = (DATASETS[dataset](split, folder) for split in ("train", "test"))
+    judge, witness = (load_classifier(SHIPPED[role]) for role in ("features", "witness"))
+    return make_reference(train, test, judge, witness)
+
+
+def balanced(count: int, classes: int) -> list[int]:
+    """``count`` labels, the classes in turn."""
+    return [k % classes for k in range(count)]
+
+
+def draw(model: Model, count: int, seed: int, changes: SamplingOptions, batch: int = 250) -> Images:
+    """``count`` images of a model, the classes in turn, with a progress bar."""
+    classes = len(model.spec.classes)
+    labels = balanced(count, classes) if classes else None
+    steps = model.sampling(**changes).steps
+    moments = model.moments(labels, count=count, seed=seed, batch=batch, **changes)
+    bar = tqdm(
+        moments, total=-(-count // batch) * (steps + 1), desc=f"{count} images, seed {seed}",
+        unit="step", leave=False, mininterval=1,
+    )  # fmt: skip
+    images = torch.cat([pixels.to_uint8(step.x.cpu()) for step in bar if step.t == 0])
+    return Images(images, None if labels is None else torch.tensor(labels))
+
+
+def evaluate_images(found: Images, reference: Reference, source: str) -> Evaluation:
+    """Measure images that are already there."""
+    measured = measure(found.images, found.labels, reference)
+    values = {name: [value] for name, value in measured.values.items()}
+    protocol = _protocol(found, reference) | {"source": source}
+    return Evaluation(values, _floor(found, reference), protocol, (found, measured))
+
+
+def evaluate_model(
+    model: Model,
+    reference: Reference,
+    *,
+    count: int = 10_000,
+    seeds: Sequence[int] = (0,),
+    bits: int = 0,
+    source: str = "",
+    **changes: Any,
+) -> Evaluation:
+    """Draw ``count`` images per seed and measure them; the held-out denoising loss as well, and bits
+    per dimension of the first ``bits`` test images where that is not 0."""
+    started, values = time.perf_counter(), dict[str, list[float]]()
+    shown: tuple[Images, Measured] | None = None
+    for seed in seeds:
+        found = draw(model, count, seed, cast(SamplingOptions, changes))
+        measured = measure(found.images, found.labels, reference)
+        shown = shown or (found, measured)
+        own = measured.values | _of_the_model(model, seed, bits)
+        for name, value in own.items():
+            values.setdefault(name, []).append(value)
+    if shown is None:
+        raise RecipeError("an evaluation needs at least one seed")
+    sampling = model.sampling(**changes)
+    protocol = _protocol(shown[0], reference) | {
+        "source": source,
+        "sampling": asdict(sampling),
+        "network_evaluations": evaluations(model, **changes),
+        "seeds": list(seeds),
+        "ema": model.recipe.training.ema,
+        "recipe": model.recipe.name,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    return Evaluation(values, _floor(shown[0], reference), protocol, shown)
+
+
+def evaluations(model: Model, **changes: Any) -> int:
+    """Network evaluations per image, guidance's second pass counted."""
+    sampling = model.sampling(**changes)
+    asked = 2 * sampling.steps - 1 if sampling.sampler == "heun" else sampling.steps
+    return asked * (2 if sampling.guidance != 1 else 1)
+
+
+def _of_the_model(model: Model, seed: int, bits: int) -> dict[str, float]:
+    """Measures that ask the model itself, on test images."""
+    test = build.load_data(model.recipe, "test")
+    rows = torch.randperm(len(test), generator=generator(seed, 0))
+    found = {"denoising_loss": held_out_loss(model, test, rows[:2000], seed)}
+    if bits:
+        x0 = pixels.to_float(test.images[rows[:bits]])
+        labels = test.labels[rows[:bits]] if test.classes else None
+        nats = [
+            _in_parts(x0, labels, lambda x, y: bits_per_dimension(
+                variational_bound(model.denoiser, x, y, generator(seed, 1)), x)),
+            _in_parts(x0, labels, lambda x, y: flow_bits(model.denoiser, x, y, generator(seed, 2))),
+        ]  # fmt: skip
+        found["bits_vlb"], found["bits_ode"] = (n.mean().item() for n in nats)
+    return found
+
+
+def _in_parts(
+    x0: Tensor, labels: Tensor | None, ask: Callable[[Tensor, Tensor | None], Tensor]
+) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([
+            ask(x0[rows], None if labels is None else labels[rows])
+            for rows in tqdm(torch.arange(len(x0)).split(50), desc="bits", leave=False)
+        ])  # fmt: skip
+
+
+@torch.inference_mode()
+def held_out_loss(model: Model, test: Any, rows: Tensor, seed: int) -> float:
+    """The recipe's training loss on test images, labels shown, at evenly spread times."""
+    objective = dataclasses.replace(
+        build.make_objective(model.recipe, model.spec), times=stratified, label_dropout=0.0
+    )
+    losses = []
+    for part in rows.split(500):
+        x0 = pixels.to_float(test.images[part]).to(model.device)
+        labels = test.labels[part].to(model.device) if test.classes else None
+        source = generator(seed, 3, int(part[0]))
+        question = objective.ask(x0.shape, model.denoiser.schedule, source, 1.0)
+        losses.append(objective(model.denoiser, x0, labels, question).cpu())
+    return torch.cat(losses).mean().item()
+
+
+def classify(model: Model, count: int = 1000, seed: int = 0, draws: int = 8) -> float:
+    """The accuracy of the model as a classifier of test images: the label under which an image is
+    denoised best. Raises RecipeError for a model without classes."""
+    if not model.spec.classes:
+        raise RecipeError("a model without classes cannot tell them apart")
+    test = build.load_data(model.recipe, "test")
+    rows = torch.randperm(len(test), generator=generator(seed, 4))[:count]
+    right = 0
+    for part in tqdm(rows.split(100), desc="denoising under every label", leave=False):
+        x0 = pixels.to_float(test.images[part]).to(model.device)
+        source = generator(seed, 5, int(part[0]))
+        errors = denoising_errors(model.denoiser, x0, len(model.spec.classes), source, draws)
+        right += int((errors.argmin(1) == test.labels[part]).sum())
+    return right / len(rows)
+
+
+def _protocol(found: Images, reference: Reference) -> dict[str, Any]:
+    counts = None if found.labels is None else torch.bincount(found.labels).tolist()
+    return {
+        "images": len(found.images),
+        "images_per_class": counts,
+        "reference": f"the {len(reference.test):,} images of the test split",
+        "features": {"network": reference.judge.name, "sha256": reference.judge.sha256},
+        "witness": {"network": reference.witness.name, "sha256": reference.witness.sha256},
+        "resize": "bilinear, antialiased, to the classifier's size where it differs",
+        "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "version": __version__,
+        "torch": torch.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def _floor(found: Images, reference: Reference) -> dict[str, float]:
+    classes = len(reference.train.classes)
+    labels = found.labels
+    if labels is None:
+        labels = torch.tensor(balanced(len(found.images), classes))
+    counts = torch.bincount(labels, minlength=classes).tolist()
+    size = (found.images.shape[2], found.images.shape[3])
+    return floors(counts, size, reference)
+
+
+def write(evaluation: Evaluation, folder: Path) -> Path:
+    """``evaluation.json`` in ``folder``."""
+    path = folder / "evaluation.json"
+    with whole_file(path) as temporary:
+        temporary.write_text(evaluation.to_json())
+    return path

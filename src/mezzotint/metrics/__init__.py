@@ -1,0 +1,1 @@
+"""Measures: images -> features -> statistics -> numbers. Pure functions; ``measure`` composes them."""

@@ -1,0 +1,109 @@
+"""From images to features, by a shipped classifier: the file, and what it says."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from .. import pixels
+from ..data import ImageData
+from ..files import whole_file
+from ..nets.classifiers import CLASSIFIERS
+
+SHIPPED = {"features": "digits-plain", "witness": "digits-residual"}
+"""The classifier that gives features and the accuracy, and the one that checks it."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained classifier with what must be said of it when it measures."""
+
+    network: nn.Module
+    name: str
+    sha256: str
+    size: tuple[int, int]
+    channels: int
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a classifier says of images: features (n, d) and logits (n, classes)."""
+
+    features: Float[Tensor, "n d"]
+    logits: Float[Tensor, "n classes"]
+
+
+def load_classifier(name: str | Path) -> Classifier:
+    """A classifier from a file, or a shipped one by name.
+
+    Raises FileNotFoundError or ValueError where it is none.
+    """
+    path = (
+        Path(str(resources.files("mezzotint"))) / "assets" / "classifiers" / f"{name}.safetensors"
+    )
+    path = path if path.is_file() else Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no classifier {name}")
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        if "classifier" not in metadata:
+            raise ValueError(f"{path} is no classifier: see `mezzotint train-classifier`")
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    card = json.loads(metadata["classifier"])
+    classes = tuple(card["classes"])
+    network = CLASSIFIERS[card["kind"]](card["channels"], len(classes))
+    network.load_state_dict(tensors)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    network.eval().requires_grad_(False)
+    return Classifier(network, path.stem, digest, tuple(card["size"]), card["channels"], classes)
+
+
+def save_classifier(
+    path: Path, network: nn.Module, kind: str, data: ImageData, trained_on: str, recipe: object
+) -> None:
+    """Write a classifier as safetensors that say what they are."""
+    card = {
+        "kind": kind,
+        "size": data.size,
+        "channels": data.channels,
+        "classes": data.classes,
+        "trained_on": trained_on,
+        "recipe": str(recipe),
+    }
+    with whole_file(path) as temporary:
+        tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+        save_file(tensors, temporary, {"classifier": json.dumps(card)})
+
+
+@torch.inference_mode()
+def look(
+    classifier: Classifier, images: UInt8[Tensor, "n channels height width"], batch: int = 500
+) -> Seen:
+    """Show ``images`` to the classifier, brought to its size (bilinear, antialiased) if need be.
+
+    Raises ValueError where the channels differ.
+    """
+    if images.shape[1] != classifier.channels:
+        raise ValueError(
+            f"the images have {images.shape[1]} channels, {classifier.name} takes"
+            f" {classifier.channels}"
+        )
+    features, logits = [], []
+    for part in tqdm(images.split(batch), desc="features", delay=2, leave=False):
+        x = pixels.to_float(part)
+        if tuple(x.shape[2:]) != classifier.size:
+            x = F.interpolate(x, classifier.size, mode="bilinear", antialias=True)
+        f, y = classifier.network(x.to(memory_format=torch.channels_last))
+        features.append(f)
+        logits.append(y)
+    return Seen(torch.cat(features).clone(), torch.cat(logits).clone())

@@ -1,0 +1,172 @@
+"""All measures of a set of images against a data set, and their floors.
+
+Distances are taken to the test split, which no model was trained on, in the features of the first
+classifier; the second, built differently, repeats the distance and the accuracy. The floor of each
+number is what real images score in the place of generated ones: as many images of each class from the
+training split; for accuracies and nearest neighbours, the test split itself.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from ..data import ImageData
+from ..files import whole_file
+from ..runtime import generator
+from .classification import accuracy, confusion_matrix, inception_score
+from .errors import TooFewImages
+from .features import Classifier, Seen, look
+from .frechet import frechet_distance, moments
+from .kernel import kernel_distance
+from .manifold import K, precision_recall_density_coverage
+from .neighbours import Neighbours, nearest
+
+MINIMUM = 100
+
+# key: (name for people, digits after the point, whether more is better)
+MEASURES = {
+    "digit_fid": ("digit-FID", 2, False),
+    "digit_fid_witness": ("digit-FID, witness", 2, False),
+    "kid": ("KID x 1000", 3, False),
+    "inception_score": ("Inception Score", 3, True),
+    "precision": ("precision", 4, True),
+    "recall": ("recall", 4, True),
+    "density": ("density", 4, True),
+    "coverage": ("coverage", 4, True),
+    "accuracy": ("conditional accuracy", 4, True),
+    "accuracy_witness": ("conditional accuracy, witness", 4, True),
+    "nearest_median": ("nearest training image, median", 2, None),
+    "nearest_percentile_1": ("nearest training image, 1st percentile", 2, None),
+    "nearest_minimum": ("nearest training image, minimum", 2, None),
+    "denoising_loss": ("held-out denoising loss", 4, False),
+    "as_classifier": ("test images told apart by denoising", 4, True),
+    "bits_vlb": ("bits per dimension, variational bound", 3, False),
+    "bits_ode": ("bits per dimension, probability flow", 3, False),
+}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What images are measured against, and by whom."""
+
+    train: ImageData
+    test: ImageData
+    judge: Classifier
+    witness: Classifier
+    test_by_judge: Seen
+    test_by_witness: Seen
+
+
+@dataclass(frozen=True)
+class Measured:
+    """``values`` by the keys of MEASURES; the rest is for pictures."""
+
+    values: dict[str, float]
+    confusion: Int64[Tensor, "classes classes"] | None
+    neighbours: Neighbours
+    by_judge: Seen
+
+
+def make_reference(
+    train: ImageData, test: ImageData, judge: Classifier, witness: Classifier
+) -> Reference:
+    """Look at the test split once with both classifiers."""
+    return Reference(
+        train, test, judge, witness, look(judge, test.images), look(witness, test.images)
+    )
+
+
+def check_images(images: Tensor, labels: Tensor | None, reference: Reference) -> None:
+    """Refuse what cannot be measured, naming the minimum or the mismatch, before any computing."""
+    if images.ndim != 4 or images.dtype != torch.uint8:
+        raise ValueError(
+            f"images must be uint8 (n, channels, height, width), not {images.dtype}"
+            f" {tuple(images.shape)}"
+        )
+    if images.shape[1] != reference.train.channels:
+        raise ValueError(
+            f"the images have {images.shape[1]} channels, the reference {reference.train.channels}"
+        )
+    if len(images) < MINIMUM:
+        raise TooFewImages(f"an evaluation needs at least {MINIMUM} images, not {len(images)}")
+    if labels is not None and len(labels) != len(images):
+        raise ValueError(f"{len(labels)} labels do not match {len(images)} images")
+
+
+def measure(
+    images: UInt8[Tensor, "n channels height width"],
+    labels: Int64[Tensor, " n"] | None,
+    reference: Reference,
+) -> Measured:
+    """Every measure that images (and labels, for accuracy) allow."""
+    check_images(images, labels, reference)
+    seen, again = look(reference.judge, images), look(reference.witness, images)
+    real, real_again = reference.test_by_judge, reference.test_by_witness
+    values = {
+        "digit_fid": frechet_distance(moments(seen.features), moments(real.features)),
+        "digit_fid_witness": frechet_distance(
+            moments(again.features), moments(real_again.features)
+        ),
+        "kid": 1000 * kernel_distance(seen.features, real.features),
+        "inception_score": inception_score(seen.logits),
+        **precision_recall_density_coverage(real.features, seen.features),
+    }
+    if labels is not None:
+        values["accuracy"] = accuracy(seen.logits, labels)
+        values["accuracy_witness"] = accuracy(again.logits, labels)
+    size = (images.shape[2], images.shape[3])
+    neighbours = nearest(images, reference.train.fitted(size).images)
+    values |= {f"nearest_{name}": value for name, value in neighbours.summary().items()}
+    confusion = None if labels is None else confusion_matrix(seen.logits, labels)
+    return Measured(values, confusion, neighbours, seen)
+
+
+def floors(counts: list[int], size: tuple[int, int], reference: Reference) -> dict[str, float]:
+    """What real images score: ``counts`` of each class from the training split, drawn with seed 0.
+
+    Cached by the hash of everything it depends on.
+    """
+    key = _content_key(counts, size, reference)
+    path = _cache() / f"floors-{key}.json"
+    if path.is_file():
+        found: dict[str, float] = json.loads(path.read_text())
+        return found
+    rows = [
+        (reference.train.labels == label).nonzero()[:, 0][
+            torch.randperm(int((reference.train.labels == label).sum()),
+                           generator=generator(0, label))[:count]
+        ]
+        for label, count in enumerate(counts)
+    ]  # fmt: skip
+    chosen = torch.cat(rows)
+    train, test = reference.train.fitted(size), reference.test.fitted(size)
+    values = measure(train.images[chosen], train.labels[chosen], reference).values
+    values["accuracy"] = accuracy(reference.test_by_judge.logits, test.labels)
+    values["accuracy_witness"] = accuracy(reference.test_by_witness.logits, test.labels)
+    neighbours = nearest(test.images, train.images)
+    values |= {f"nearest_{name}": value for name, value in neighbours.summary().items()}
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(values))
+    return values
+
+
+def _content_key(counts: list[int], size: tuple[int, int], reference: Reference) -> str:
+    digest = hashlib.sha256()
+    for data in (reference.train, reference.test):
+        digest.update(data.images.numpy().tobytes())
+        digest.update(data.labels.numpy().tobytes())
+    judges = (reference.judge.sha256, reference.witness.sha256)
+    digest.update(json.dumps([counts, size, judges, K, 1]).encode())
+    return digest.hexdigest()[:16]
+
+
+def _cache() -> Path:
+    """The user's cache folder of this package."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "mezzotint"
