@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from . import __version__, build, pixels
 from .config import RecipeError
@@ -26,6 +25,7 @@ from .files import whole_file
 from .metrics.features import SHIPPED, load_classifier
 from .metrics.measure import Measured, Reference, floors, make_reference, measure
 from .model import Model, SamplingOptions
+from .progress import progress
 from .runtime import generator
 
 
@@ -79,11 +79,8 @@ def draw(model: Model, count: int, seed: int, changes: SamplingOptions, batch: i
     labels = balanced(count, classes) if classes else None
     steps = model.sampling(**changes).steps
     moments = model.moments(labels, count=count, seed=seed, batch=batch, **changes)
-    bar = tqdm(
-        moments, total=-(-count // batch) * (steps + 1), desc=f"{count} images, seed {seed}",
-        unit="step", leave=False, mininterval=1,
-    )  # fmt: skip
-    images = torch.cat([pixels.to_uint8(step.x.cpu()) for step in bar if step.t == 0])
+    shown = progress(moments, -(-count // batch) * (steps + 1), f"{count} images, seed {seed}")
+    images = torch.cat([pixels.to_uint8(step.x.cpu()) for step in shown if step.t == 0])
     return Images(images, None if labels is None else torch.tensor(labels))
 
 
@@ -158,10 +155,11 @@ def _of_the_model(model: Model, seed: int, bits: int) -> dict[str, float]:
 def _in_parts(
     x0: Tensor, labels: Tensor | None, ask: Callable[[Tensor, Tensor | None], Tensor]
 ) -> Tensor:
+    parts = torch.arange(len(x0)).split(50)
     with torch.no_grad():
         return torch.cat([
             ask(x0[rows], None if labels is None else labels[rows])
-            for rows in tqdm(torch.arange(len(x0)).split(50), desc="bits", leave=False)
+            for rows in progress(parts, len(parts), "bits", "batch")
         ])  # fmt: skip
 
 
@@ -189,7 +187,8 @@ def classify(model: Model, count: int = 1000, seed: int = 0, draws: int = 8) -> 
     test = build.load_data(model.recipe, "test")
     rows = torch.randperm(len(test), generator=generator(seed, 4))[:count]
     right = 0
-    for part in tqdm(rows.split(100), desc="denoising under every label", leave=False):
+    parts = rows.split(100)
+    for part in progress(parts, len(parts), "denoising under every label", "batch"):
         x0 = pixels.to_float(test.images[part]).to(model.device)
         source = generator(seed, 5, int(part[0]))
         errors = denoising_errors(model.denoiser, x0, len(model.spec.classes), source, draws)

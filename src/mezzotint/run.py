@@ -15,10 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import build, options, runtime, weights
+import torch
+
+from . import build, options, pixels, runtime, weights
 from .config import Recipe, RecipeError
 from .files import whole_file
 from .model import Model
+from .progress import progress
 from .recipes import as_recipe
 from .training.checkpoint import MODEL, latest_checkpoint, load_checkpoint, save_checkpoint
 from .training.log import MetricsLog, read_metrics
@@ -166,7 +169,10 @@ def _save_samples(folder: Path, recipe: Recipe, trainer: Trainer) -> None:
     model = Model(recipe, trainer.spec, build.make_denoiser(recipe, network.eval()), trainer.device)
     columns = classes or 8
     rows = 4 if recipe.sampling.steps <= 50 else 1
-    images = model.sample(list(range(classes)) * rows if classes else None, count=columns * rows)
+    labels = list(range(classes)) * rows if classes else None
+    moments = model.moments(labels, count=columns * rows)
+    shown = progress(moments, recipe.sampling.steps + 1, "samples")
+    images = torch.cat([pixels.to_uint8(step.x.cpu()) for step in shown if step.t == 0])
     network.train(training)
     with whole_file(folder / "samples" / f"step-{trainer.state.step:08d}.png") as temporary:
         to_pillow(tile(images, columns), 2).save(temporary)
@@ -186,8 +192,7 @@ def _save_loss(folder: Path, recipe: Recipe) -> None:
 def _finish(folder: Path, recipe: Recipe, trainer: Trainer, stopped: Stopped) -> None:
     """The last checkpoint, and, if the run is complete, its model and its pictures."""
     state, training = trainer.state, recipe.training
-    saved = training.save_every and state.step % training.save_every == 0
-    if not saved or latest_checkpoint(folder / "checkpoints") is None:
+    if not (folder / "checkpoints" / f"step-{state.step:08d}").exists():
         save_checkpoint(folder / "checkpoints", state, recipe, trainer.spec, training.keep)
     if stopped.signal is None:
         weights.write(folder / MODEL, state.released.state_dict(), recipe, trainer.spec)

@@ -1,14 +1,10 @@
 """What the verbs that draw have in common."""
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from ..config import RecipeError
 from ..options import nearest
-
-if TYPE_CHECKING:
-    from ..samplers import Step
 
 
 def parse_labels(words: Sequence[str], classes: Sequence[str]) -> list[int] | None:
@@ -37,13 +33,3 @@ def _label(word: str, classes: Sequence[str]) -> int:
 def set_values(flags: dict[str, Any]) -> dict[str, Any]:
     """The flags that were given."""
     return {name: value for name, value in flags.items() if value is not None}
-
-
-def with_progress(moments: "Iterable[Step]", total: int, what: str) -> "Iterator[Step]":
-    """The steps, with a progress bar once they have taken half a second."""
-    from tqdm import tqdm
-
-    yield from tqdm(
-        moments, total=total, desc=what, unit="step", delay=0.5, leave=False,
-        mininterval=0.2 if sys.stderr.isatty() else 20,
-    )  # fmt: skip

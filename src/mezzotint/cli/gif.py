@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..config import RecipeError, Sampling
-from .common import parse_labels, set_values, with_progress
+from .common import parse_labels, set_values
 from .flags import section_flags, with_flags
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def gif(
     """
     from ..files import whole_file
     from ..model import collect, load
+    from ..progress import progress
     from ..viz.animations import SUFFIXES, frame_duration, save_animation, select
 
     frame_duration(fps)
@@ -77,7 +78,7 @@ def gif(
     changes = {"steps": max(50, loaded.recipe.sampling.steps), **set_values(flags)}
     steps = loaded.sampling(**changes).steps
     moments = loaded.moments(classes, count=1, seed=seed, **changes)
-    trajectory = collect(with_progress(moments, steps + 1, "denoising"))
+    trajectory = collect(progress(moments, steps + 1, "denoising"))
     film = _film(trajectory, show)[select(steps + 1, frames)]
     names = [loaded.spec.classes[label] for label in classes] if classes else ["image"]
     films = {name: film[:, k] for k, name in enumerate(names)}

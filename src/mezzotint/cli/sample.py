@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import RecipeError, Sampling
-from .common import parse_labels, set_values, with_progress
+from .common import parse_labels, set_values
 from .flags import section_flags, with_flags
 
 
@@ -54,6 +54,7 @@ def sample(
     from .. import pixels
     from ..files import whole_file
     from ..model import MOST_IMAGES, load
+    from ..progress import progress
     from ..viz.grids import tile, to_pillow
 
     if not 1 <= count <= MOST_IMAGES:
@@ -69,7 +70,7 @@ def sample(
     changes = set_values(flags)
     steps = loaded.sampling(**changes).steps
     moments = loaded.moments(wanted, count=count, seed=seed, batch=batch, **changes)
-    shown = with_progress(moments, -(-total // batch) * (steps + 1), f"{total} images")
+    shown = progress(moments, -(-total // batch) * (steps + 1), f"{total} images")
     images = torch.cat([pixels.to_uint8(step.x.cpu()) for step in shown if step.t == 0])
     out = out or Path(f"{model.stem}-{'-'.join(labels) or 'all'}-seed{seed}.png")
     with whole_file(out) as temporary:

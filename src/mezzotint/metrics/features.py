@@ -12,12 +12,12 @@ from jaxtyping import Float, UInt8
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from .. import pixels
 from ..data import ImageData
 from ..files import whole_file
 from ..nets.classifiers import CLASSIFIERS
+from ..progress import progress
 
 SHIPPED = {"features": "digits-plain", "witness": "digits-residual"}
 """The classifier that gives features and the accuracy, and the one that checks it."""
@@ -99,7 +99,8 @@ def look(
             f" {classifier.channels}"
         )
     features, logits = [], []
-    for part in tqdm(images.split(batch), desc="features", delay=2, leave=False):
+    parts = images.split(batch)
+    for part in progress(parts, len(parts), "features", "batch"):
         x = pixels.to_float(part)
         if tuple(x.shape[2:]) != classifier.size:
             x = F.interpolate(x, classifier.size, mode="bilinear", antialias=True)

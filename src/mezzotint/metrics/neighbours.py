@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
-from tqdm import tqdm
+
+from ..progress import progress
 
 Uint8Images = UInt8[Tensor, "n channels height width"]
 
@@ -37,7 +38,8 @@ def nearest(images: Uint8Images, training: Uint8Images, chunk: int = 1000) -> Ne
         raise ValueError(f"images of {ours} cannot be compared with training images of {theirs}")
     theirs_flat = training.flatten(1).float()
     best, where = [], []
-    for part in tqdm(images.split(chunk), desc="nearest neighbours", delay=1, leave=False):
+    parts = images.split(chunk)
+    for part in progress(parts, len(parts), "nearest neighbours", "batch"):
         distance = torch.full((len(part),), float("inf"))
         index = torch.zeros(len(part), dtype=torch.int64)
         mine = part.flatten(1).float()
