@@ -120,7 +120,9 @@ class Sampling:
     """How images are drawn from the trained model."""
 
     sampler: Literal["ddpm", "ddpm-large", "ddim", "dpm++", "heun"] = option("heun", "sampler")
-    steps: int = option(10, "sampling steps; heun evaluates the network twice in each", least=1)
+    steps: int = option(
+        10, "sampling steps; heun evaluates the network twice in each", least=1, most=10_000
+    )
     grid: Literal["linspace", "trailing", "quadratic", "log-snr"] = option(
         "trailing", "how the steps are spread over time"
     )

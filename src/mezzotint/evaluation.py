@@ -78,7 +78,9 @@ def draw(model: Model, count: int, seed: int, changes: SamplingOptions, batch: i
     classes = len(model.spec.classes)
     labels = balanced(count, classes) if classes else None
     steps = model.sampling(**changes).steps
-    moments = model.moments(labels, count=count, seed=seed, batch=batch, **changes)
+    moments = model.moments(
+        labels, count=None if classes else count, seed=seed, batch=batch, **changes
+    )
     shown = progress(moments, -(-count // batch) * (steps + 1), f"{count} images, seed {seed}")
     images = torch.cat([pixels.to_uint8(step.x.cpu()) for step in shown if step.t == 0])
     return Images(images, None if labels is None else torch.tensor(labels))

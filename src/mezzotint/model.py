@@ -106,6 +106,10 @@ class Model:
         sampling = self.sampling(**changes)
         classes = self._labels(labels, count)
         total = len(classes) if classes is not None else int(count or 0)
+        if batch is not None and (
+            isinstance(batch, bool) or not isinstance(batch, int) or batch < 1
+        ):
+            raise RecipeError(f"batch = {batch!r}: it must be a whole number of at least 1")
         runtime.generator(seed)  # an impossible seed is refused here, not at the first step
         return self._run(sampling, classes, total, seed, batch or total)
 
@@ -137,6 +141,8 @@ class Model:
     def _labels(
         self, labels: Sequence[int] | Tensor | None, count: int | None
     ) -> Int64[Tensor, " images"] | None:
+        if labels is not None and (count is not None or not hasattr(labels, "__len__")):
+            raise RecipeError("labels is a list with one class per image; count goes without it")
         number = count if labels is None else len(labels)
         whole = isinstance(number, int) and not isinstance(number, bool)
         if not whole or not 1 <= number <= MOST_IMAGES:  # type: ignore[operator]

@@ -170,7 +170,7 @@ def _save_samples(folder: Path, recipe: Recipe, trainer: Trainer) -> None:
     columns = classes or 8
     rows = 4 if recipe.sampling.steps <= 50 else 1
     labels = list(range(classes)) * rows if classes else None
-    moments = model.moments(labels, count=columns * rows)
+    moments = model.moments(labels, count=None if classes else columns * rows)
     shown = progress(moments, recipe.sampling.steps + 1, "samples")
     images = torch.cat([pixels.to_uint8(step.x.cpu()) for step in shown if step.t == 0])
     network.train(training)

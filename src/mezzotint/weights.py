@@ -66,6 +66,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], Recipe, ImageSpec]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
-    images = json.loads(metadata["images"])
-    spec = ImageSpec(tuple(images["size"]), images["channels"], tuple(images["classes"]))
+    try:
+        images = json.loads(metadata["images"])
+        spec = ImageSpec(tuple(images["size"]), images["channels"], tuple(images["classes"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"the header of {path} does not describe images: {error!r}") from error
     return tensors, options.from_toml(metadata["recipe"], f"the recipe in {path}"), spec

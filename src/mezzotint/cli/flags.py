@@ -1,6 +1,7 @@
 """Flags made from the recipe's dataclasses, so that every field is one, with its own explanation."""
 
 import dataclasses
+import functools
 import inspect
 import typing
 from collections.abc import Iterator, Mapping
@@ -74,10 +75,15 @@ def _flag(
 
 def with_flags(command: Any, flags: list[inspect.Parameter]) -> Any:
     """``command``, whose ``**flags`` are spelt out, so that only these are taken."""
+
+    @functools.wraps(command)
+    def flagged(*args: Any, **kwargs: Any) -> None:
+        command(*args, **kwargs)
+
     signature = inspect.signature(command)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    command.__signature__ = signature.replace(parameters=[*own, *flags])
-    return command
+    flagged.__signature__ = signature.replace(parameters=[*own, *flags])  # type: ignore[attr-defined]
+    return flagged
 
 
 def nested(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,14 @@ def forward(
     from ..recipes import as_recipe
     from .common import parse_labels
 
-    chosen = as_recipe(recipe, {"diffusion": {"schedule": schedule}} if schedule else {})
+    chosen = as_recipe(recipe)
+    if schedule is not None:
+        # What a network would predict does not matter here; "v" goes with every schedule.
+        timesteps = None if schedule == "flow" else chosen.diffusion.timesteps or 1000
+        other = {"schedule": schedule, "timesteps": timesteps, "parametrization": "v"}
+        chosen = as_recipe(chosen, {"diffusion": other})
+    if out is not None and out.suffix != ".png":
+        raise RecipeError(f"out = {out}: the strip is written to a .png file")
     if any(not 0 <= time <= 1 for time in times):
         raise RecipeError(f"times = {list(times)}: each must be from 0, clean, to 1, noise")
     import torch

@@ -75,9 +75,10 @@ def gif(
         raise RecipeError("frames must be at least 2, scale at least 1 and hold not negative")
     loaded = load(model, device)
     classes = parse_labels(labels, loaded.spec.classes)
-    changes = {"steps": max(50, loaded.recipe.sampling.steps), **set_values(flags)}
+    most = loaded.recipe.diffusion.timesteps or 50
+    changes = {"steps": max(min(50, most), loaded.recipe.sampling.steps), **set_values(flags)}
     steps = loaded.sampling(**changes).steps
-    moments = loaded.moments(classes, count=1, seed=seed, **changes)
+    moments = loaded.moments(classes, count=None if classes else 1, seed=seed, **changes)
     trajectory = collect(progress(moments, steps + 1, "denoising"))
     film = _film(trajectory, show)[select(steps + 1, frames)]
     names = [loaded.spec.classes[label] for label in classes] if classes else ["image"]
@@ -93,15 +94,14 @@ def gif(
 
 def _film(trajectory: "Trajectory", show: str) -> "Tensor":
     """(moments, images, channels, height, width) of what is to be seen."""
-    import torch
+    from ..viz.animations import side_by_side
 
     match show:
         case "x":
             return trajectory.x
         case "x0":
             return trajectory.x0
-    between = trajectory.x.new_full((*trajectory.x.shape[:4], 2), 96)
-    return torch.cat([trajectory.x, between, trajectory.x0], dim=4)
+    return side_by_side(trajectory.x, trajectory.x0)
 
 
 def _in_grid(film: "Tensor") -> "Tensor":

@@ -26,7 +26,7 @@ def info(what: str, /) -> None:
 
     console = Console()
     if what in RECIPES or what.endswith(".toml"):
-        console.print(options.to_toml(find(what)), markup=False, highlight=False)
+        console.print(options.to_toml(find(what)), markup=False, highlight=False, soft_wrap=True)
         return
     from ..model import find_weights, load
     from ..training.checkpoint import sha256
@@ -45,7 +45,9 @@ def info(what: str, /) -> None:
     }
     for name, value in lines.items():
         console.print(f"{name:14} {value}", markup=False, highlight=False, soft_wrap=True)
-    console.print("\n" + options.to_toml(model.recipe), markup=False, highlight=False)
+    console.print(
+        "\n" + options.to_toml(model.recipe), markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def _multiply_adds(model: "Model") -> int:

@@ -69,7 +69,9 @@ def sample(
     total = count if wanted is None else len(wanted)
     changes = set_values(flags)
     steps = loaded.sampling(**changes).steps
-    moments = loaded.moments(wanted, count=count, seed=seed, batch=batch, **changes)
+    moments = loaded.moments(
+        wanted, count=None if wanted else count, seed=seed, batch=batch, **changes
+    )
     shown = progress(moments, -(-total // batch) * (steps + 1), f"{total} images")
     images = torch.cat([pixels.to_uint8(step.x.cpu()) for step in shown if step.t == 0])
     out = out or Path(f"{model.stem}-{'-'.join(labels) or 'all'}-seed{seed}.png")

@@ -7,31 +7,41 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import options
-from ..config import Recipe
+from ..config import Recipe, RecipeError
 from ..recipes import find
 from .flags import nested, recipe_flags, with_flags
 
 
+def _settings(tokens: Sequence[str]) -> dict[str, str]:
+    """Each word and the word after it, ``--flag=value`` taken as two."""
+    parts = [token.split("=", 1) if token.startswith("--") else [token] for token in tokens]
+    return dict(pairwise(word for part in parts for word in part))
+
+
+def _named(tokens: Sequence[str]) -> str:
+    """The recipe that comes first, before all flags, or the default."""
+    return tokens[0] if tokens and not tokens[0].startswith("-") else "digits"
+
+
 def base_recipe(tokens: Sequence[str]) -> Recipe:
     """The recipe that flags change: the one of the run to resume, or the one named first."""
-    settings = dict(pairwise(tokens))
+    settings = _settings(tokens)
     if "--resume" in settings:
         path = Path(settings["--resume"]) / "recipe.toml"
         if not path.is_file():
             raise FileNotFoundError(f"{path.parent} is no run to resume: it holds no recipe.toml")
         recipe = options.from_toml(path.read_text(), str(path))
     else:
-        named = tokens and not tokens[0].startswith("-")
-        recipe = find(tokens[0] if named else "digits")
+        recipe = find(_named(tokens))
     net = settings.get("--net", settings.get("--net.name"))
     return options.replace(recipe, {"net": {"name": net}}) if net else recipe
 
 
-def command_for(base: Recipe) -> Callable[..., None]:
+def command_for(base: Recipe, named: str) -> Callable[..., None]:
     """The command ``train`` with a flag for each field of ``base``."""
 
     def train(
-        recipe: str = "digits",
+        recipe: str | None = None,
         /,
         *,
         out: Path | None = None,
@@ -40,8 +50,6 @@ def command_for(base: Recipe) -> Callable[..., None]:
         **flags: Any,
     ) -> None:
         """Train a model: a recipe, and what you want to be different.
-
-        ::
 
             mezzotint train digits
             mezzotint train ddpm --steps 2000 --batch 32
@@ -64,10 +72,16 @@ def command_for(base: Recipe) -> Callable[..., None]:
         """
         from ..run import StoppedBySignal
         from ..run import train as run_training
+        from ..training.trainer import Diverged
 
+        if recipe is not None and (resume is not None or recipe != named):
+            where = "a resumed run has its own" if resume else "it comes first, before all flags"
+            raise RecipeError(f"the recipe {recipe!r} cannot stand here: {where}")
         try:
             final = options.replace(base, nested(flags))
             folder = run_training(final, out, resume=resume, changes=changes)
+        except Diverged as diverged:
+            sys.exit(f"mezzotint: {diverged}")
         except StoppedBySignal as stopped:
             print(stopped, file=sys.stderr)
             sys.exit(128 + int(stopped.signal or 0))
@@ -78,4 +92,4 @@ def command_for(base: Recipe) -> Callable[..., None]:
 
 def command(tokens: Sequence[str]) -> Callable[..., None]:
     """The command, with a flag for each field of the recipe that ``tokens`` name."""
-    return command_for(base_recipe(tokens))
+    return command_for(base_recipe(tokens), _named(tokens))

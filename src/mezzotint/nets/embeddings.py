@@ -1,7 +1,7 @@
 """Embeddings of the time step and of the label."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 from torch import Tensor, nn
 
 
@@ -18,7 +18,7 @@ class Sinusoids(nn.Module):
         frequencies = 10_000.0 ** (-torch.arange(0, width, 2) / width)
         self.register_buffer("frequencies", frequencies, persistent=False)
 
-    def forward(self, steps: Float[Tensor, " batch"]) -> Float[Tensor, "batch width"]:
+    def forward(self, steps: Real[Tensor, " batch"]) -> Float[Tensor, "batch width"]:
         angles = steps[:, None].float() * self.frequencies
         return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 

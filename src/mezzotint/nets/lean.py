@@ -9,7 +9,7 @@ identity (He et al. 2016; Goyal et al. 2017), and time and label scale and shift
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Int, Real
 from torch import Tensor, nn
 
 from .blocks import Attention, Embedding, Features, Images, divide, require_multiple
@@ -117,7 +117,7 @@ class Lean(nn.Module):
     def forward(
         self,
         x: Images,
-        steps: Float[Tensor, " batch"],
+        steps: Real[Tensor, " batch"],
         labels: Int[Tensor, " batch"] | None = None,
     ) -> Images:
         """The prediction for ``x`` at time ``steps`` (0..1000), in the shape of ``x``.

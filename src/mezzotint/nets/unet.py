@@ -7,7 +7,7 @@ names are the original's, so its weights load as they are. At 32 px, one channel
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int, Real
 from torch import Tensor, nn
 
 from .blocks import (
@@ -145,7 +145,7 @@ class UNet(nn.Module):
     def forward(
         self,
         x: Images,
-        steps: Float[Tensor, " batch"],
+        steps: Real[Tensor, " batch"],
         labels: Int[Tensor, " batch"] | None = None,
     ) -> Images:
         """The prediction for ``x`` at time ``steps`` (1..T), in the shape of ``x``.

@@ -20,6 +20,9 @@ Format = Literal["gif", "apng", "webp"]
 SUFFIXES: dict[Format, str] = {"gif": ".gif", "apng": ".png", "webp": ".webp"}
 
 
+LONGEST = 655_350  # milliseconds; a GIF counts hundredths of a second in 16 bits
+
+
 def frame_duration(fps: float) -> int:
     """Milliseconds a frame is shown at ``fps``, in the hundredths of a second that GIF counts in.
 
@@ -32,6 +35,8 @@ def frame_duration(fps: float) -> int:
 
 def select(moments: int, frames: int) -> list[int]:
     """At most ``frames`` of ``moments`` indices, evenly spread, the first and the last among them."""
+    if frames < 2:
+        raise ValueError(f"a film needs at least 2 frames, not {frames}")
     if moments <= frames:
         return list(range(moments))
     return [round(k * (moments - 1) / (frames - 1)) for k in range(frames)]
@@ -67,6 +72,10 @@ def save_animation(
     if len(frames) == 0:
         raise ValueError("an animation needs at least one frame")
     step = frame_duration(fps)
+    if not hold >= 0 or not step + hold * 1000 <= LONGEST:
+        raise ValueError(
+            f"fps = {fps}, hold = {hold}: a frame can be shown for 0 to {LONGEST / 1000} seconds"
+        )
     durations = [step] * len(frames)
     durations[-1] += round(hold * 100) * 10
     pictures = [to_pillow(frame, scale) for frame in frames]
@@ -84,10 +93,10 @@ def save_animation(
 
 
 def side_by_side(
-    left: UInt8[Tensor, "frames channels height width"],
-    right: UInt8[Tensor, "frames channels height width"],
+    left: UInt8[Tensor, "*many height width"],
+    right: UInt8[Tensor, "*many height width"],
     gap: int = 2,
-) -> UInt8[Tensor, "frames channels height wider"]:
-    """Two animations of the same length, next to each other."""
-    between = left.new_full((*left.shape[:3], gap), 96)
-    return torch.cat([left, between, right], dim=3)
+) -> UInt8[Tensor, "*many height wider"]:
+    """Two films of the same length, next to each other."""
+    between = left.new_full((*left.shape[:-1], gap), 96)
+    return torch.cat([left, between, right], dim=-1)

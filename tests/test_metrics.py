@@ -1,0 +1,169 @@
+"""Measures against closed forms, constructed sets and an independent implementation."""
+
+import math
+
+import pytest
+import torch
+
+from mezzotint.metrics.classification import accuracy, confusion_matrix, inception_score
+from mezzotint.metrics.errors import TooFewImages
+from mezzotint.metrics.frechet import Moments, frechet_distance, merge, moments
+from mezzotint.metrics.kernel import kernel_distance
+from mezzotint.metrics.manifold import precision_recall_density_coverage
+from mezzotint.metrics.neighbours import nearest
+
+
+def features(count: int, width: int = 8, seed: int = 0, shift: float = 0.0) -> torch.Tensor:
+    source = torch.Generator().manual_seed(seed)
+    return torch.randn(count, width, generator=source) + shift
+
+
+def test_frechet_distance_of_two_gaussians_is_the_closed_form() -> None:
+    eye = torch.eye(4, dtype=torch.float64)
+    a = Moments(1000, torch.zeros(4).double(), eye)
+    b = Moments(1000, torch.ones(4).double(), 4 * eye)
+    # |1|^2 = 4 and, in each of 4 dimensions, (2 - 1)^2.
+    assert frechet_distance(a, b) == pytest.approx(8.0, abs=1e-9)
+
+
+def test_frechet_distance_of_covariances_that_do_not_commute() -> None:
+    x, y = (
+        features(4000, seed=1) @ features(8, seed=2),
+        features(4000, seed=3) @ features(8, seed=4),
+    )
+    a, b = moments(x), moments(y)
+    # The trace of the root of a product, by its eigenvalues: another route to the same number.
+    cross = torch.linalg.eigvals(a.covariance @ b.covariance).real.clamp(min=0).sqrt().sum()
+    want = (
+        (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * cross
+    )
+    assert frechet_distance(a, b) == pytest.approx(want.item(), rel=1e-8)
+
+
+def test_frechet_distance_of_a_set_to_itself_is_nearly_zero_and_never_negative() -> None:
+    a = moments(features(500))
+    assert 0 <= frechet_distance(a, a) < 1e-3
+
+
+def test_fewer_images_than_features_give_a_finite_distance_and_a_warning() -> None:
+    with pytest.warns(UserWarning, match="5 images for 8 features"):
+        distance = frechet_distance(moments(features(5)), moments(features(100, seed=1)))
+    assert math.isfinite(distance)
+    assert distance >= 0
+
+
+def test_merged_moments_are_those_of_all_images_at_once() -> None:
+    x = features(21)
+    whole = moments(x)
+    for parts in (2, 4):
+        pieces = [moments(part) for part in x.tensor_split(parts)]
+        merged = pieces[0]
+        for piece in pieces[1:]:
+            merged = merge(merged, piece)
+        assert merged.count == 21
+        torch.testing.assert_close(merged.mean, whole.mean, rtol=0, atol=1e-10)
+        torch.testing.assert_close(merged.covariance, whole.covariance, rtol=0, atol=1e-10)
+
+
+def test_kernel_distance_is_the_sum_over_all_pairs() -> None:
+    x, y = features(30, seed=1), features(20, seed=2, shift=0.5)
+
+    def k(a: torch.Tensor, b: torch.Tensor) -> float:
+        return float((a.double() @ b.double() / 8 + 1) ** 3)
+
+    xx = sum(k(a, b) for i, a in enumerate(x) for j, b in enumerate(x) if i != j) / (30 * 29)
+    yy = sum(k(a, b) for i, a in enumerate(y) for j, b in enumerate(y) if i != j) / (20 * 19)
+    xy = sum(k(a, b) for a in x for b in y) / (30 * 20)
+    assert kernel_distance(x, y) == pytest.approx(xx + yy - 2 * xy, rel=1e-4)
+
+
+def test_kernel_distance_agrees_with_an_independent_implementation() -> None:
+    functional = pytest.importorskip("torchmetrics.image.kid")
+    x, y = features(200, seed=1), features(200, seed=2, shift=0.3)
+    theirs = functional.poly_mmd(x, y, degree=3, gamma=None, coef=1.0)
+    assert kernel_distance(x, y) == pytest.approx(theirs.item(), rel=1e-3)
+
+
+def test_frechet_distance_agrees_with_an_independent_implementation() -> None:
+    fid = pytest.importorskip("torchmetrics.image.fid")
+    a, b = moments(features(300, seed=1)), moments(features(300, seed=2, shift=0.3))
+    theirs = fid._compute_fid(a.mean, a.covariance, b.mean, b.covariance)
+    assert frechet_distance(a, b) == pytest.approx(theirs.item(), rel=1e-6)
+
+
+def test_inception_score_of_ten_sure_classes_is_ten_in_any_order() -> None:
+    logits = 100 * torch.eye(10).repeat(7, 1)
+    order = torch.randperm(70, generator=torch.Generator().manual_seed(0))
+    assert inception_score(logits) == pytest.approx(10.0, rel=1e-6)
+    assert inception_score(logits[order]) == pytest.approx(10.0, rel=1e-6)
+
+
+def test_inception_score_of_one_class_or_of_no_opinion_is_one() -> None:
+    assert inception_score(100 * torch.eye(10)[:1].repeat(5, 1)) == pytest.approx(1.0)
+    assert inception_score(torch.zeros(5, 10)) == pytest.approx(1.0)
+
+
+def test_precision_and_recall_of_the_same_set_are_one() -> None:
+    x = features(60)
+    found = precision_recall_density_coverage(x, x.clone())
+    assert found["precision"] == found["recall"] == found["coverage"] == 1.0
+
+
+def test_precision_is_lost_outside_and_recall_by_dropping_a_mode() -> None:
+    near, far = features(50, seed=1), features(50, seed=2, shift=100.0)
+    dropped = precision_recall_density_coverage(torch.cat([near, far]), near + 1e-3)
+    assert dropped["precision"] == 1.0
+    assert dropped["recall"] == pytest.approx(0.5)
+    assert dropped["coverage"] == pytest.approx(0.5)
+    invented = precision_recall_density_coverage(near, torch.cat([near + 1e-3, far]))
+    assert invented["precision"] == pytest.approx(0.5)
+    assert invented["recall"] == 1.0
+
+
+def test_accuracy_and_confusion_count_what_is_seen() -> None:
+    logits = torch.eye(3)[[0, 1, 2, 2]]
+    labels = torch.tensor([0, 1, 2, 0])
+    assert accuracy(logits, labels) == 0.75
+    assert confusion_matrix(logits, labels).tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 1]]
+
+
+def test_shuffled_labels_bring_accuracy_to_chance() -> None:
+    labels = torch.arange(10).repeat(500)
+    logits = torch.eye(10)[labels]
+    order = torch.randperm(5000, generator=torch.Generator().manual_seed(0))
+    assert accuracy(logits, labels) == 1.0
+    assert accuracy(logits, labels[order]) == pytest.approx(0.1, abs=0.02)
+
+
+def test_nearest_finds_the_copied_image_and_measures_in_levels_of_grey() -> None:
+    source = torch.Generator().manual_seed(0)
+    training = torch.randint(0, 250, (50, 1, 6, 6), generator=source).to(torch.uint8)
+    found = nearest(training[[7, 3]] + torch.tensor(4, dtype=torch.uint8), training)
+    assert found.index.tolist() == [7, 3]
+    torch.testing.assert_close(found.distance, torch.full((2,), 4.0), rtol=1e-3, atol=0)
+
+
+def test_nearest_refuses_another_size() -> None:
+    images = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=r"\(1, 4, 4\).*\(1, 5, 5\)"):
+        nearest(images, torch.zeros(2, 1, 5, 5, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_images_are_refused_naming_the_minimum(count: int) -> None:
+    few = features(10)[:count]
+    with pytest.raises(TooFewImages, match="at least 2"):
+        moments(few)
+    with pytest.raises(TooFewImages, match="at least 2"):
+        kernel_distance(few, features(10))
+    with pytest.raises(TooFewImages, match="at least 2"):
+        inception_score(few)
+    with pytest.raises(TooFewImages, match="at least 6"):
+        precision_recall_density_coverage(features(10), few)
+
+
+def test_features_that_are_not_numbers_are_refused() -> None:
+    bad = features(10)
+    bad[3, 2] = float("nan")
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        moments(bad)

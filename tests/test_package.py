@@ -1,0 +1,85 @@
+"""The package as a whole: what imports what, what is public, what is explained."""
+
+import ast
+import os
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+import mezzotint
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = Path(mezzotint.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path):
+    return str(path.relative_to(PACKAGE))
+
+
+def run_python(code):
+    """The output of ``code`` in a fresh interpreter."""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_modules_import_only_those_below_them():
+    tool = Path(sys.executable).parent / "lint-imports"
+    result = subprocess.run(
+        [tool, "--no-cache"], cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "0 broken" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import mezzotint", "import mezzotint; mezzotint.RECIPES, mezzotint.as_recipe('ddpm')"],
+    ids=["import", "recipes"],
+)
+def test_torch_is_not_loaded_before_it_is_needed(code):
+    assert run_python(f"{code}; import sys; print('torch' in sys.modules)") == "False"
+
+
+@pytest.mark.parametrize("name", mezzotint.__all__)
+def test_every_public_name_resolves_and_is_listed(name):
+    assert getattr(mezzotint, name) is not None
+    assert name in dir(mezzotint)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'modle'"):
+        mezzotint.modle  # noqa: B018
+    assert not hasattr(mezzotint, "Modle")
+
+
+def test_the_version_is_a_version():
+    assert [part.isdecimal() for part in mezzotint.__version__.split(".")] == [True] * 3
+
+
+def test_the_package_is_marked_as_typed():
+    assert resources.files("mezzotint").joinpath("py.typed").is_file()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module_class_and_function_that_is_public_is_explained(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    # Running the package as a program is all that __main__ does.
+    silent = [] if ast.get_docstring(tree) or path.name == "__main__.py" else ["the module"]
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    silent += [
+        node.name
+        for node in tree.body
+        if isinstance(node, kinds) and not node.name.startswith("_") and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_module_is_longer_than_300_lines(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300

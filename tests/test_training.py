@@ -1,0 +1,872 @@
+"""Training: resume bit for bit, steps that go wrong, and what a run leaves on disk."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from common import tiny_data, tiny_recipe
+from mezzotint import options, weights
+from mezzotint.config import RecipeError, Training
+from mezzotint.data import ImageData
+from mezzotint.diffusion.objectives import Objective
+from mezzotint.recipes import as_recipe
+from mezzotint.run import StoppedBySignal, train
+from mezzotint.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from mezzotint.training.log import MetricsLog, read_metrics
+from mezzotint.training.optimizer import learning_rate, make_optimizer
+from mezzotint.training.signals import stop_on_signal
+from mezzotint.training.state import TrainingState
+from mezzotint.training.trainer import MAX_BAD_STEPS, Diverged, Hook, Trainer
+
+
+def bits(state: TrainingState) -> dict[str, Tensor]:
+    """A copy of all there is: released weights, weights, optimizer state."""
+    found = {f"released.{k}": v for k, v in state.released.state_dict().items()}
+    return {k: v.detach().clone() for k, v in (found | state.tensors()).items()}
+
+
+def unequal(a: TrainingState | dict[str, Tensor], b: TrainingState) -> list[str]:
+    """Names of the entries whose bits differ."""
+    one, two = a if isinstance(a, dict) else bits(a), bits(b)
+    assert one.keys() == two.keys()
+    return [name for name in one if not torch.equal(one[name], two[name])]
+
+
+def trainer(data: ImageData | None = None, **changes: Any) -> Trainer:
+    return Trainer(tiny_recipe(**changes), data or tiny_data())
+
+
+# --- Resuming a trainer.
+
+
+def resumed(folder: Path, stop: int, data: ImageData | None = None, **changes: Any) -> list[str]:
+    """Names of all that differs between a run of 10 steps, and one saved at ``stop``, loaded anew
+    and run to its end."""
+    whole = trainer(data, **changes)
+
+    def save(state: TrainingState) -> None:
+        if state.step == stop:
+            save_checkpoint(folder, state, whole.recipe, whole.spec, keep=1)
+
+    if stop == 0:
+        save(whole.state)
+    whole.run([Hook(1, save)])
+    rest = trainer(data, **changes)
+    path = latest_checkpoint(folder)
+    assert path is not None
+    load_checkpoint(path, rest.state)
+    assert rest.state.step == stop
+    rest.run()
+    assert rest.state.step == whole.state.step == 10
+    return unequal(whole.state, rest.state)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("stop", [5, 7], ids=["epoch's end", "within an epoch"])
+def test_a_resumed_run_ends_with_the_same_bits(
+    tmp_path: Path, optimizer: str, ema: float, accumulate: int, stop: int
+) -> None:
+    training = {"optimizer": optimizer, "ema": ema, "accumulate": accumulate}
+    assert resumed(tmp_path, stop, training=training) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"net": {"name": "unet", "width": 8, "depth": 1}},
+        {"training": {"decay": "cosine", "clip": 0.1, "batch": 7}},
+        {"diffusion": {"curriculum_start": 0.1}},
+        {"diffusion": {"schedule": "linear", "timesteps": 1000, "parametrization": "eps"}},
+    ],
+    ids=str,
+)
+def test_it_does_so_whatever_the_recipe(tmp_path: Path, changes: dict[str, Any]) -> None:
+    assert resumed(tmp_path, 4, **changes) == []
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("stop", [0, 1, 9, 10])
+def test_it_does_so_wherever_it_stopped(tmp_path: Path, ema: float, stop: int) -> None:
+    assert resumed(tmp_path, stop, training={"ema": ema}) == []
+
+
+def test_it_does_so_with_less_data_than_a_batch_and_without_labels(tmp_path: Path) -> None:
+    assert resumed(tmp_path, 5, tiny_data(3, classes=0)) == []
+
+
+def test_training_does_not_touch_or_depend_on_torchs_own_generator() -> None:
+    ends = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        own = trainer()
+        own.run()
+        assert torch.equal(torch.get_rng_state(), before)
+        ends.append(own.state)
+    assert unequal(*ends) == []
+
+
+def test_the_seed_decides_start_and_course() -> None:
+    states = [trainer(seed=seed) for seed in (0, 1)]
+    assert unequal(states[0].state, states[1].state)
+    # The same start, another course: the order of the images alone.
+    states[1].state.network.load_state_dict(states[0].state.network.state_dict())
+    for own in states:
+        own.run()
+    assert unequal(states[0].state, states[1].state)
+
+
+# --- Resuming with another recipe, when that is asked for.
+
+
+def saved(folder: Path, **changes: Any) -> tuple[Trainer, Path]:
+    own = trainer(**changes)
+    own.run()
+    return own, save_checkpoint(folder, own.state, own.recipe, own.spec, keep=1)
+
+
+def test_another_optimizer_takes_over_the_moments_of_each_weight(tmp_path: Path) -> None:
+    # Adam and AdamW hold the weights in different orders: moments must follow their weight.
+    own, path = saved(tmp_path, training={"optimizer": "adam"})
+    other = trainer(training={"optimizer": "adamw"})
+    load_checkpoint(path, other.state)
+    theirs = dict(other.state.network.named_parameters())
+    for name, parameter in own.state.network.named_parameters():
+        moment = own.state.optimizer.state[parameter]["exp_avg"]
+        taken = other.state.optimizer.state[theirs[name]]["exp_avg"]
+        assert taken.shape == moment.shape, name
+        assert torch.equal(taken, moment), name
+
+
+def test_switching_the_average_off_goes_on_from_the_weights_themselves(tmp_path: Path) -> None:
+    own, path = saved(tmp_path, training={"ema": 0.9})
+    other = trainer(training={"ema": 0.0})
+    load_checkpoint(path, other.state)
+    for name, value in own.state.network.state_dict().items():
+        assert torch.equal(other.state.network.state_dict()[name], value), name
+
+
+def test_switching_the_average_on_begins_it_at_the_weights(tmp_path: Path) -> None:
+    own, path = saved(tmp_path, training={"ema": 0.0})
+    other = trainer(training={"ema": 0.9})
+    load_checkpoint(path, other.state)
+    for name, value in own.state.network.state_dict().items():
+        assert torch.equal(other.state.network.state_dict()[name], value), name
+        assert torch.equal(other.state.released.state_dict()[name], value), name
+
+
+# --- Runs on disk, on tiny data.
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mezzotint.build.load_data", lambda recipe, split="train": tiny_data())
+
+
+def silent(text: str) -> None:
+    pass
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Every file's bytes and time of change."""
+    return {
+        str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns)
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    """The metrics, without what a clock says."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    for entry in entries:
+        assert entry.pop("images_per_second") > 0
+    return entries
+
+
+def same_model(one: Path, other: Path) -> None:
+    """Refuse files that differ in tensors, recipe or images."""
+    (a, *header_a), (b, *header_b) = weights.read(one), weights.read(other)
+    assert header_a == header_b
+    assert a.keys() == b.keys()
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+
+
+@pytest.fixture
+def signalled(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, int], None]]:
+    """``signalled(step, number)``: this process receives the signal while it computes ``step``."""
+    compute = Trainer._step
+    request: dict[int, int] = {}
+
+    def step(self: Trainer, number: int) -> tuple[Tensor, Tensor]:
+        if number in request:
+            signal.raise_signal(request.pop(number))
+        return compute(self, number)
+
+    monkeypatch.setattr(Trainer, "_step", step)
+    yield lambda at, number: request.update({at: number})
+    assert not request, "the signal was never sent"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("tiny")
+def test_a_stopped_and_resumed_run_leaves_the_same_files(
+    tmp_path: Path, signalled: Callable[[int, int], None], number: signal.Signals
+) -> None:
+    recipe = tiny_recipe(training={"save_every": 4, "sample_every": 5})
+    whole = train(recipe, tmp_path / "whole", say=silent)
+
+    signalled(6, number)
+    with pytest.raises(StoppedBySignal, match=r"step 7.*--resume") as caught:
+        train(recipe, tmp_path / "parts", say=silent)
+    assert caught.value.signal == number
+    parts = tmp_path / "parts"
+    assert [p.name for p in (parts / "checkpoints").iterdir() if p.name.endswith("7")]
+    assert not (parts / "model.safetensors").exists()  # it is not the result yet
+
+    assert train(recipe, resume=parts, say=silent) == parts
+    for name in ("recipe.toml", "samples/step-00000005.png", "samples/step-00000010.png"):
+        assert (parts / name).read_bytes() == (whole / name).read_bytes(), name
+    same_model(parts / "model.safetensors", whole / "model.safetensors")
+    assert metrics(parts) == metrics(whole)
+    first, second = (latest_checkpoint(run / "checkpoints") for run in (whole, parts))
+    assert first is not None
+    assert second is not None
+    assert first.name == second.name == "step-00000010"
+    same_model(first / "model.safetensors", second / "model.safetensors")
+    assert (first / "state.safetensors").read_bytes() == (second / "state.safetensors").read_bytes()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_leaves_all_that_it_promises(tmp_path: Path) -> None:
+    said: list[str] = []
+    recipe = tiny_recipe(training={"log_every": 3, "sample_every": 4})
+    folder = train(recipe, tmp_path / "run", say=said.append)
+    assert options.from_toml((folder / "recipe.toml").read_text()) == recipe
+    assert [entry["step"] for entry in metrics(folder)] == [3, 6, 9, 10]
+    names = sorted(p.name for p in (folder / "samples").iterdir())
+    assert names == [f"step-{step:08d}.png" for step in (4, 8, 10)]
+    for path in [*(folder / "samples").iterdir(), folder / "loss.png"]:
+        with Image.open(path) as picture:
+            picture.load()
+            low, high = picture.convert("L").getextrema()
+            assert low < high, path.name
+            assert picture.width >= 10 * 8
+    tensors, own, spec = weights.read(folder / "model.safetensors")
+    assert own == recipe
+    assert (spec.size, spec.channels, spec.classes) == ((8, 8), 1, tuple("0123456789"))
+    assert all(value.isfinite().all() for value in tensors.values())
+    assert "40 images of 8x8x1" in said[0]
+    assert "3 4," in said[0]  # four images of class 3
+    assert not list(folder.rglob(".tmp-*"))
+    modes = {p.stat().st_mode & 0o777 for p in folder.rglob("*") if p.is_file()}
+    assert modes == {0o644}
+
+
+def test_warnings_about_the_classes_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tiny_data(40, classes=3)
+    uneven = ImageData(data.images, torch.tensor([0] * 38 + [1] * 2), data.classes)
+    monkeypatch.setattr("mezzotint.build.load_data", lambda recipe, split="train": uneven)
+    said: list[str] = []
+    train(tiny_recipe(training={"steps": 1}), tmp_path / "run", say=said.append)
+    assert any("no images at all of class 2" in line for line in said)
+    assert any("few images of class 1 (2)" in line for line in said)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_existing_folder_is_refused_and_left_untouched(tmp_path: Path) -> None:
+    folder = train(tiny_recipe(), tmp_path / "run", say=silent)
+    before = contents(folder)
+    with pytest.raises(RecipeError, match=f"{folder.name} exists, .*--resume"):
+        train(tiny_recipe(), folder, say=silent)
+    assert contents(folder) == before
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RecipeError, match="empty exists"):
+        train(tiny_recipe(), tmp_path / "empty", say=silent)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"net": {"width": 16}}, ["net.width: 8 -> 16"]),
+        ({"training": {"batch": 4}}, ["training.batch: 8 -> 4"]),
+        ({"seed": 1, "training": {"steps": 20}}, ["seed: 0 -> 1", "training.steps: 10 -> 20"]),
+        ({"diffusion": {"loss": "l1"}}, ["diffusion.loss: 'l2' -> 'l1'"]),
+        ({"net": {"name": "unet"}}, ["net.name: 'lean' -> 'unet'"]),
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("tiny")
+def test_resuming_with_another_recipe_is_refused_naming_the_fields(
+    tmp_path: Path, changes: dict[str, Any], words: list[str]
+) -> None:
+    folder = train(tiny_recipe(), tmp_path / "run", say=silent)
+    before = contents(folder)
+    with pytest.raises(RecipeError, match="--changes allow") as caught:
+        train(as_recipe(tiny_recipe(), changes), resume=folder, say=silent)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+    assert contents(folder) == before
+
+
+@pytest.mark.usefixtures("tiny")
+def test_allowed_changes_go_on_and_become_the_runs_recipe(tmp_path: Path) -> None:
+    folder = train(tiny_recipe(), tmp_path / "run", say=silent)
+    longer = tiny_recipe(training={"steps": 14, "batch": 4, "learning_rate": 1e-3})
+    train(longer, resume=folder, changes="allow", say=silent)
+    assert options.from_toml((folder / "recipe.toml").read_text()) == longer
+    assert weights.read(folder / "model.safetensors")[1] == longer
+    assert [entry["step"] for entry in metrics(folder)] == list(range(1, 15))
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_network_of_another_shape_is_refused_even_when_changes_are_allowed(
+    tmp_path: Path,
+) -> None:
+    folder = train(tiny_recipe(), tmp_path / "run", say=silent)
+    before = contents(folder)
+    with pytest.raises(ValueError, match=r"step-00000010 does not fit"):
+        train(tiny_recipe(net={"width": 16}), resume=folder, changes="allow", say=silent)
+    assert contents(folder) == before
+
+
+def test_data_of_another_shape_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {"classes": 10}
+    monkeypatch.setattr(
+        "mezzotint.build.load_data", lambda recipe, split="train": tiny_data(**data)
+    )
+    folder = train(tiny_recipe(), tmp_path / "run", say=silent)
+    data["classes"] = 7
+    with pytest.raises(ValueError, match="does not fit"):
+        train(tiny_recipe(), resume=folder, say=silent)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="nowhere is no run to resume"):
+        train(tiny_recipe(), resume=tmp_path / "nowhere", say=silent)
+    (tmp_path / "recipe.toml").write_text(options.to_toml(tiny_recipe()))
+    with pytest.raises(RecipeError, match="no whole checkpoint"):
+        train(tiny_recipe(), resume=tmp_path, say=silent)
+    assert [p.name for p in tmp_path.iterdir()] == ["recipe.toml"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"net": {"patch": 8}}, "8x8 do not fit"),
+        ({"net": {"groups": 3}}, "8 channels cannot be normalized in 3"),
+        ({"training": {"precision": "bf16"}}, "bf16.* needs a GPU"),
+        ({"net": {"embedding": 15}}, "even width, not 15"),
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("tiny")
+def test_a_recipe_that_cannot_be_is_refused_and_leaves_no_folder(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    if "training" in changes and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ValueError, match=words):
+        train(tiny_recipe(**changes), tmp_path / "run", say=silent)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("training", "kept"),
+    [
+        ({"save_every": 2, "keep": 2}, [8, 10]),
+        ({"save_every": 3, "keep": 3}, [6, 9, 10]),
+        ({"save_every": 1, "keep": 1}, [10]),
+        ({"save_every": 0, "keep": 2}, [10]),
+        ({"save_every": 100, "keep": 2}, [10]),
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("tiny")
+def test_the_newest_checkpoints_are_kept(
+    tmp_path: Path, training: dict[str, int], kept: list[int]
+) -> None:
+    folder = train(tiny_recipe(training=training), tmp_path / "run", say=silent)
+    names = sorted(p.name for p in (folder / "checkpoints").iterdir())
+    assert names == [f"step-{step:08d}" for step in kept]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_metrics_have_no_duplicates_after_a_resume_from_an_earlier_checkpoint(
+    tmp_path: Path,
+) -> None:
+    recipe = tiny_recipe(training={"save_every": 4, "keep": 5})
+    folder = train(recipe, tmp_path / "run", say=silent)
+    before = metrics(folder)
+    shutil.copy(folder / "model.safetensors", tmp_path / "before.safetensors")
+    # As after a kill between steps 8 and 10: the log is ahead of the checkpoint, its end is cut.
+    for path in (folder / "checkpoints" / "step-00000010").iterdir():
+        path.unlink()
+    with (folder / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 11, "lo')
+    train(recipe, resume=folder, say=silent)
+    assert [entry["step"] for entry in metrics(folder)] == list(range(1, 11))
+    assert metrics(folder) == before
+    same_model(folder / "model.safetensors", tmp_path / "before.safetensors")
+
+
+def test_the_log_drops_what_lies_beyond_the_step(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    log = MetricsLog(path, 0)
+    for step in (2, 4, 6):
+        log.write({"step": step})
+    assert read_metrics(path) == [{"step": 2}, {"step": 4}, {"step": 6}]
+    MetricsLog(path, 4).write({"step": 5})
+    assert read_metrics(path) == [{"step": 2}, {"step": 4}, {"step": 5}]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_tensorboard_gets_an_event_file_with_the_losses(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    recipe = tiny_recipe(training={"tracker": "tensorboard", "steps": 3})
+    folder = train(recipe, tmp_path / "run", say=silent)
+    (events,) = folder.rglob("events.out.tfevents.*")
+    found = EventAccumulator(str(events)).Reload().Scalars("loss")
+    assert [entry.step for entry in found] == [1, 2, 3]
+    expected = [entry["loss"] for entry in metrics(folder)]
+    assert [entry.value for entry in found] == pytest.approx(expected, rel=1e-6)
+
+
+# --- Steps that go wrong.
+
+Fault = Callable[[Tensor], Tensor]
+FAULTS: dict[str, Fault] = {
+    "nan": lambda losses: losses * math.nan,
+    "infinite": lambda losses: losses * math.inf,
+    # The loss alone overflows; its gradient is as good as ever.
+    "infinite loss, finite gradient": lambda losses: losses + math.inf,
+    "one image of the batch": lambda losses: torch.cat([losses[:1] * math.inf, losses[1:]]),
+}
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``faulty(*steps)``: at these calls of the objective, counted from 0, the loss is broken."""
+    compute, calls = Objective.__call__, iter(range(10**9))
+    bad: dict[int, Fault] = {}
+
+    def call(self: Objective, *arguments: Any) -> Tensor:
+        losses = compute(self, *arguments)
+        return bad.get(next(calls), lambda x: x)(losses)
+
+    monkeypatch.setattr(Objective, "__call__", call)
+    return lambda *steps, fault=FAULTS["nan"]: bad.update(dict.fromkeys(steps, fault))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_bad_step_changes_nothing_and_training_goes_on(
+    faulty: Callable[..., None], capsys: pytest.CaptureFixture[str], fault: str, ema: float
+) -> None:
+    own = trainer(training={"ema": ema, "warmup": 0})
+    history: dict[int, dict[str, Tensor]] = {}
+    faulty(3, fault=FAULTS[fault])
+
+    def remember(self: TrainingState) -> None:
+        history[self.step] = bits(self)
+
+    own.recipe = as_recipe(own.recipe, {"training": {"steps": 3}})
+    own.run([Hook(1, remember)])
+    own.recipe = as_recipe(own.recipe, {"training": {"steps": 4}})
+    own.run()
+    assert "step 3: loss or gradient is not finite; the step is skipped" in capsys.readouterr().err
+    assert own.state.step == 4
+    assert unequal(history[3], own.state) == []
+
+    own.recipe = as_recipe(own.recipe, {"training": {"steps": 8}})
+    own.run()
+    assert own.state.step == 8
+    assert unequal(history[3], own.state)
+    assert all(value.isfinite().all() for value in bits(own.state).values())
+
+
+def test_bad_steps_in_a_row_end_training_in_words(
+    faulty: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = trainer(training={"steps": 40})
+    faulty(*range(5, 5 + MAX_BAD_STEPS))
+    with pytest.raises(Diverged, match=r"10 steps in a row .* step 14: .*learning_rate"):
+        own.run()
+    assert capsys.readouterr().err.count("is skipped") == MAX_BAD_STEPS == 10
+    assert all(value.isfinite().all() for value in bits(own.state).values())
+
+
+def test_bad_steps_that_are_not_in_a_row_do_not_add_up(faulty: Callable[..., None]) -> None:
+    own = trainer(training={"steps": 40})
+    faulty(*range(5, 14), *range(15, 24))
+    assert own.run().step == 40
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_last_good_checkpoint_outlives_divergence(
+    tmp_path: Path, faulty: Callable[..., None]
+) -> None:
+    recipe = tiny_recipe(training={"steps": 40, "save_every": 2, "keep": 1})
+    faulty(*range(5, 40))
+    with pytest.raises(Diverged):
+        train(recipe, tmp_path / "run", say=silent)
+    path = latest_checkpoint(tmp_path / "run" / "checkpoints")
+    assert path is not None
+    assert path.name == "step-00000004"  # none is written while the steps are bad
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_whose_last_step_is_bad_still_saves_its_end(
+    tmp_path: Path, faulty: Callable[..., None]
+) -> None:
+    faulty(9)
+    recipe = tiny_recipe(training={"save_every": 5, "sample_every": 5})
+    folder = train(recipe, tmp_path / "run", say=silent)
+    path = latest_checkpoint(folder / "checkpoints")
+    assert path is not None
+    assert path.name == "step-00000010"
+    assert (folder / "samples" / "step-00000010.png").exists()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_bad_step_leaves_a_log_that_any_reader_of_json_takes(
+    tmp_path: Path, faulty: Callable[..., None]
+) -> None:
+    faulty(4)
+    recipe = tiny_recipe(training={"log_every": 2})
+    folder = train(recipe, tmp_path / "run", say=silent)
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is not JSON")
+
+    for line in (folder / "metrics.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=refuse)
+
+
+# --- Accumulation.
+
+
+def gradients(own: Trainer, monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss and gradients of the first step, of weights none of which is trivial."""
+    source = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in own.state.network.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=source), alpha=0.2)
+    found: dict[str, Tensor] = {}
+
+    def keep(self: Trainer, *arguments: Any) -> Tensor:
+        for name, parameter in self.state.network.named_parameters():
+            assert parameter.grad is not None, name
+            found[name] = parameter.grad.clone()
+        return torch.zeros(())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_update", keep)
+        loss, _ = own._step(0)
+    return loss, found
+
+
+@pytest.mark.parametrize(("batch", "parts"), [(8, 2), (5, 2), (5, 3), (5, 5), (7, 4)])
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(
+    monkeypatch: pytest.MonkeyPatch, batch: int, parts: int
+) -> None:
+    results = []
+    for accumulate in (1, parts):
+        own = trainer(training={"batch": batch, "accumulate": accumulate})
+        results.append(gradients(own, monkeypatch))
+    (loss, whole), (summed, added) = results
+    torch.testing.assert_close(summed, loss, rtol=1e-5, atol=0)
+    for name, gradient in whole.items():
+        # A part weighted by its own size, not the batch's, would be off by a tenth or more.
+        scale = gradient.abs().max().item()
+        torch.testing.assert_close(added[name], gradient, rtol=1e-3, atol=1e-4 * scale + 1e-7)
+
+
+def test_the_loss_is_the_mean_over_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+    compute = Objective.__call__
+
+    def spy(self: Objective, *arguments: Any) -> Tensor:
+        seen.append(compute(self, *arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(Objective, "__call__", spy)
+    loss, _ = trainer(training={"batch": 5, "accumulate": 2})._step(0)
+    assert [len(part) for part in seen] == [3, 2]
+    torch.testing.assert_close(loss, torch.cat(seen).mean())
+
+
+# --- Signals.
+
+
+def test_the_first_signal_is_noted_and_the_second_has_its_usual_effect() -> None:
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    with stop_on_signal() as request:
+        assert request.received is None
+        signal.raise_signal(signal.SIGINT)
+        assert request.received == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_handlers_are_restored_when_training_fails() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(RuntimeError), stop_on_signal():  # noqa: PT012
+        assert signal.getsignal(signal.SIGTERM) != before
+        raise RuntimeError
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signalled_command_saves_exits_with_its_status_and_can_be_resumed(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    folder = tmp_path / "run"
+    flags = (
+        "--width 8 --blocks 1 --embedding 16 --batch 8 --steps 1000000 --log-every 1"
+        " --sample-every 0"
+    )
+    command = [sys.executable, "-m", "mezzotint", "train", "digits", *flags.split()]
+    process = subprocess.Popen(
+        [*command, "--out", str(folder)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        log = folder / "metrics.jsonl"
+        until = time.monotonic() + 60
+        while not (log.exists() and log.read_text().count("\n") >= 3):
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == status, said
+    assert "Traceback" not in said
+    assert f"mezzotint train --resume {folder}" in said
+
+    path = latest_checkpoint(folder / "checkpoints")
+    assert path is not None
+    step = json.loads((path / "manifest.json").read_text())["step"]
+    assert step == read_metrics(log)[-1]["step"] >= 3
+    assert not list(folder.rglob(".tmp-*"))
+
+    recipe = options.from_toml((folder / "recipe.toml").read_text())
+    longer = as_recipe(recipe, {"training": {"steps": step + 3}})
+    train(longer, resume=folder, changes="allow", say=silent)
+    assert [entry["step"] for entry in metrics(folder)] == list(range(1, step + 4))
+    assert (folder / "model.safetensors").exists()
+
+
+# --- Learning rate, optimizer, hooks.
+
+
+def rates(**changes: Any) -> list[float]:
+    training = Training(**{"steps": 10, "warmup": 4, "learning_rate": 1.0, **changes})
+    return [learning_rate(step, training) for step in range(training.steps)]
+
+
+def test_the_learning_rate_rises_then_falls_as_asked() -> None:
+    rise = [0.25, 0.5, 0.75, 1.0]
+    linear = [6 / 6, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]
+    cosine = [(1 + math.cos(math.pi * k / 6)) / 2 for k in range(6)]
+    assert rates(decay="none") == [*rise, *[1.0] * 6]
+    assert rates(decay="linear") == pytest.approx([*rise, *linear])
+    assert rates(decay="cosine") == pytest.approx([*rise, *cosine])
+    assert rates(warmup=0, decay="none") == [1.0] * 10
+    assert rates(warmup=0, decay="linear")[0] == 1.0
+
+
+def test_a_warm_up_longer_than_the_run_ends_with_it() -> None:
+    assert rates(warmup=1000) == pytest.approx([(k + 1) / 10 for k in range(10)])
+
+
+@pytest.mark.parametrize("decay", ["none", "linear", "cosine"])
+@pytest.mark.parametrize("warmup", [0, 1, 9, 10, 11])
+def test_the_rate_is_never_zero_nor_above_its_peak(decay: str, warmup: int) -> None:
+    assert all(0 < rate <= 1 for rate in rates(decay=decay, warmup=warmup))
+
+
+def test_training_uses_and_logs_the_rate_of_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[float] = []
+    own = trainer()
+    entries: list[dict[str, Any]] = []
+    own.log = entries.append
+    step = own.state.optimizer.step
+
+    def spy(*arguments: Any) -> Any:
+        used.append(own.state.optimizer.param_groups[0]["lr"])
+        return step(*arguments)
+
+    monkeypatch.setattr(own.state.optimizer, "step", spy)
+    own.run()
+    expected = [learning_rate(k, own.recipe.training) for k in range(10)]
+    assert used == expected
+    assert [entry["learning_rate"] for entry in entries] == expected
+
+
+def test_weight_decay_spares_biases_norms_and_adam() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.GroupNorm(1, 2))
+    optimizer = make_optimizer(network, Training(optimizer="adamw", weight_decay=0.5))
+    decays = {
+        id(parameter): group["weight_decay"]
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    assert {n: decays[id(p)] for n, p in network.named_parameters()} == {
+        "0.weight": 0.5, "0.bias": 0.0, "1.weight": 0.0, "1.bias": 0.0,
+    }  # fmt: skip
+    adam = make_optimizer(network, Training(optimizer="adam", weight_decay=0.5))
+    assert type(adam) is torch.optim.Adam
+    assert [group["weight_decay"] for group in adam.param_groups] == [0]
+
+
+def test_gradients_are_clipped_to_the_norm_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = trainer(training={"clip": 1e-3, "steps": 3})
+    norms: list[float] = []
+    step = own.state.optimizer.step
+
+    def spy(*arguments: Any) -> Any:
+        found = [p.grad.norm() for p in own.state.network.parameters() if p.grad is not None]
+        norms.append(torch.stack(found).norm().item())
+        return step(*arguments)
+
+    monkeypatch.setattr(own.state.optimizer, "step", spy)
+    own.run()
+    assert norms == pytest.approx([1e-3] * 3, rel=1e-2)
+
+
+def test_hooks_run_on_their_cadence_and_after_the_step() -> None:
+    seen: dict[int, list[int]] = {0: [], 3: [], 5: []}
+    own = trainer()
+    own.run([Hook(every, lambda state, e=every: seen[e].append(state.step)) for every in seen])
+    assert seen == {0: [], 3: [3, 6, 9], 5: [5, 10]}
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_pictures_on_the_way_do_not_disturb_training(tmp_path: Path, ema: float) -> None:
+    models = []
+    for every in (0, 2):
+        recipe = tiny_recipe(training={"steps": 4, "sample_every": every, "ema": ema})
+        folder = train(recipe, tmp_path / f"every-{every}", say=silent)
+        models.append(weights.read(folder / "model.safetensors")[0])
+    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+
+
+# --- That it learns.
+
+
+def patterns() -> ImageData:
+    """Four images, as different as can be."""
+    flat = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
+    flat[1] = 255
+    flat[2, :, :4] = 255
+    flat[3, :, :, :4] = 255
+    return ImageData(flat, torch.arange(4), tuple("abcd"))
+
+
+def losses(own: Trainer) -> list[float]:
+    found: list[float] = []
+    own.log = lambda entry: found.append(entry["loss"])
+    own.run()
+    return found
+
+
+LONGER = {"steps": 60, "batch": 16, "learning_rate": 1e-2, "warmup": 10}
+
+
+@pytest.mark.parametrize(
+    ("diffusion", "share"),
+    [
+        # Told the label, a network can know the whole image: this loss can fall to nothing.
+        ({"parametrization": "x0", "weighting": "min-snr"}, 0.05),
+        # These keep what no network can know: which noise it was, on an image nearly clean.
+        ({}, 0.75),
+        ({"schedule": "linear", "timesteps": 1000, "parametrization": "eps", "loss": "l1"}, 0.7),
+        ({"schedule": "cosine", "timesteps": 100, "parametrization": "v"}, 0.8),
+    ],
+    ids=str,
+)
+def test_a_few_images_are_learnt_by_heart(diffusion: dict[str, Any], share: float) -> None:
+    found = losses(trainer(patterns(), training=LONGER, diffusion=diffusion))
+    assert sum(found[-10:]) < share * sum(found[:10])
+
+
+def test_a_curriculum_begins_with_nearly_clean_images_and_ends_with_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    latest: list[float] = []
+    ask = Objective.ask
+
+    def spy(self: Objective, *arguments: Any) -> Any:
+        question = ask(self, *arguments)
+        latest.append(question.t.max().item())
+        return question
+
+    monkeypatch.setattr(Objective, "ask", spy)
+    diffusion = {"times": "stratified", "curriculum_start": 0.1, "curriculum_until": 0.5}
+    found = losses(trainer(patterns(), training=LONGER, diffusion=diffusion))
+    assert len(found) == len(latest) == 60
+    assert all(math.isfinite(loss) for loss in found)
+    for step, t in enumerate(latest):
+        horizon = 0.1 + 0.9 * min(1.0, step / 30)
+        # The largest of 16 stratified draws lies in the top sixteenth.
+        assert 15 / 16 * horizon <= t <= horizon, step
+
+
+def test_an_images_label_goes_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = patterns()
+    pairs: set[tuple[bytes, int]] = set()
+    compute = Objective.__call__
+
+    def spy(self: Objective, denoiser: Any, x0: Tensor, labels: Tensor, *rest: Any) -> Tensor:
+        for image, label in zip(x0, labels.tolist(), strict=True):
+            pairs.add((((image + 1) * 127.5).round().byte().numpy().tobytes(), label))
+        return compute(self, denoiser, x0, labels, *rest)
+
+    monkeypatch.setattr(Objective, "__call__", spy)
+    trainer(data).run()
+    assert pairs == {(image.numpy().tobytes(), k) for k, image in enumerate(data.images)}
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_data_smaller_than_or_next_to_a_batch_train(count: int) -> None:
+    own = trainer(tiny_data(count))
+    before = bits(own.state)
+    assert own.run().step == 10
+    changed = [name for name in before if not torch.equal(before[name], bits(own.state)[name])]
+    assert "network.stem.weight" in changed
+
+
+def test_three_channels_and_no_classes_train() -> None:
+    own = trainer(tiny_data(channels=3, classes=0))
+    start = {k: v.clone() for k, v in own.state.network.state_dict().items()}
+    assert own.run().step == 10
+    assert any(not torch.equal(v, start[k]) for k, v in own.state.network.state_dict().items())
