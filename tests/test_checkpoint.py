@@ -290,7 +290,11 @@ def test_a_checkpoint_of_another_network_is_refused_by_name(
 
 
 def test_others_may_read_a_checkpoint(tmp_path: Path, trained: Trainer) -> None:
-    path = save(tmp_path, trained, 5)
+    before = os.umask(0o022)
+    try:
+        path = save(tmp_path, trained, 5)
+    finally:
+        os.umask(before)
     modes = {file.name: oct(file.stat().st_mode & 0o777) for file in path.iterdir()}
     assert modes == dict.fromkeys(
         ("model.safetensors", "state.safetensors", "manifest.json"), "0o644"

@@ -84,10 +84,10 @@ def test_the_original_network_has_51067777_parameters() -> None:
     assert [sum(p.numel() for p in net.parameters()) for net in nets] == [51_067_777] * 2
 
 
-D21 = [(1, 1), (7, 7), (27, 27), (28, 28), (29, 29), (31, 31), (32, 32), (33, 33), (28, 32)]
+SIZES = [(1, 1), (7, 7), (27, 27), (28, 28), (29, 29), (31, 31), (32, 32), (33, 33), (28, 32)]
 
 
-@pytest.mark.parametrize("size", D21, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize(
     ("kind", "options", "multiple"),
     [

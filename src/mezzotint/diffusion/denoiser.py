@@ -9,7 +9,6 @@ student and the closed form of a Gaussian. Guidance and clipping wrap a denoiser
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -83,7 +82,7 @@ class Guided:
             return self.denoiser(x_t, t, labels)
         conditional = self.denoiser(x_t, t, labels)
         unconditional = self.denoiser(x_t, t, None)
-        weight = torch.where(active, self.guidance, 1.0).double()
+        weight = 1 + (self.guidance - 1) * active.double()
         return Prediction(
             x0=unconditional.x0 + scale(weight, conditional.x0 - unconditional.x0),
             eps=unconditional.eps + scale(weight, conditional.eps - unconditional.eps),

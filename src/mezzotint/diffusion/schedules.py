@@ -79,7 +79,7 @@ class Table(Schedule):
         position = t.double() * self.timesteps
         below = position.floor().long().clamp(0, self.timesteps - 1)
         log_alpha_bar = torch.lerp(table[below], table[below + 1], position - below)
-        return NoiseLevel((0.5 * log_alpha_bar).exp(), (-log_alpha_bar.expm1()).sqrt())
+        return NoiseLevel((0.5 * log_alpha_bar).exp(), log_alpha_bar.expm1().abs().sqrt())
 
     def time_of(self, log_snr: Coefficient) -> Coefficient:
         # alpha_bar = sigmoid(log_snr), and -log alpha_bar grows from 0 with t.
@@ -129,7 +129,7 @@ def _original(betas: Float[Tensor, " knots"]) -> Table:
 
 def _check(timesteps: int | None) -> int:
     if timesteps is None or timesteps < 1:
-        raise ValueError(f"a schedule made of betas needs timesteps >= 1, not {timesteps}")
+        raise ValueError(f"this schedule needs timesteps >= 1, not {timesteps}")
     return timesteps
 
 
@@ -145,7 +145,7 @@ def cosine(timesteps: int | None = 1000) -> Schedule:
 
 def flow(timesteps: int | None = None) -> Schedule:
     """Straight paths from noise to image; continuous unless ``timesteps`` is given."""
-    return Flow(timesteps)
+    return Flow(timesteps if timesteps is None else _check(timesteps))
 
 
 SCHEDULES = {"linear": linear, "cosine": cosine, "flow": flow}
