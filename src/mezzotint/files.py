@@ -51,9 +51,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
         for file in temporary.iterdir():
             _sync(file)
         _sync(temporary)
+        old = temporary.with_name(temporary.name + "-old")
         if path.exists():
-            shutil.rmtree(path)
+            path.rename(old)
         temporary.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
         _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -17,8 +17,9 @@ Section = TypeVar("Section")
 
 def nearest(word: str, known: typing.Iterable[str]) -> str:
     """`` Did you mean "..."?`` for a misspelt word, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    folded = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word.casefold(), list(folded), n=1)
+    return f" Did you mean {folded[close[0]]!r}?" if close else ""
 
 
 def replace(section: Section, changes: Mapping[str, Any], path: str = "") -> Section:
@@ -49,7 +50,7 @@ def _subsection(hint: Any, current: Any, changes: Any, where: str) -> Any:
     kinds = typing.get_args(hint) or (hint,)
     if len(kinds) > 1 and (name := changes.get("name", current.name)) != current.name:
         names = {kind().name: kind for kind in kinds}
-        if name not in names:
+        if name not in list(names):
             options = ", ".join(names)
             raise RecipeError(
                 f"{where}.name = {name!r}: it is one of {options}.{nearest(str(name), names)}"
@@ -75,6 +76,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list | tuple) or len(value) != len(arguments):
             raise RecipeError(f"{where} = {value!r}: it takes {len(arguments)} numbers")
         return tuple(_value(a, v, where) for a, v in zip(arguments, value, strict=True))
+    if isinstance(value, int) and abs(value) > 10**300:
+        raise RecipeError(f"{where} = {value}: it is too large")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
@@ -142,7 +145,10 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file on disk."""
-    return parse_toml(path.read_text(encoding="utf-8"), str(path))
+    try:
+        return parse_toml(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is not UTF-8 text, as TOML has to be: {error}") from error
 
 
 def from_toml(text: str, name: str = "the recipe") -> Recipe:

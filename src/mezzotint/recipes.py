@@ -55,7 +55,7 @@ def find(name: str) -> Recipe:
             raise RecipeError(f"there is no recipe file {name}")
         changes = read_toml(path)
         base = changes.pop("base", "digits")
-        if base not in RECIPES:
+        if base not in list(RECIPES):
             raise RecipeError(f"base = {base!r} is no recipe.{nearest(str(base), RECIPES)}")
         return replace(RECIPES[base], {"name": path.stem, **changes})
     known = ", ".join(RECIPES)

@@ -77,6 +77,8 @@ def train(
     runtime.prepare()
     recipe = as_recipe(recipe)
     if resume is not None:
+        if out is not None:
+            raise RecipeError("a resumed run goes on in its own folder: leave out --out")
         check_resume(Path(resume), recipe, changes)
     folder = Path(resume) if resume is not None else new_folder(recipe, Path(out) if out else None)
     data = build.load_data(recipe)
@@ -192,10 +194,11 @@ def _save_loss(folder: Path, recipe: Recipe) -> None:
 def _finish(folder: Path, recipe: Recipe, trainer: Trainer, stopped: Stopped) -> None:
     """The last checkpoint, and, if the run is complete, its model and its pictures."""
     state, training = trainer.state, recipe.training
-    if not (folder / "checkpoints" / f"step-{state.step:08d}").exists():
+    newest = latest_checkpoint(folder / "checkpoints")
+    if newest is None or newest.name != f"step-{state.step:08d}":
         save_checkpoint(folder / "checkpoints", state, recipe, trainer.spec, training.keep)
     if stopped.signal is None:
         weights.write(folder / MODEL, state.released.state_dict(), recipe, trainer.spec)
-        if not (training.sample_every and state.step % training.sample_every == 0):
+        if not (folder / "samples" / f"step-{state.step:08d}.png").exists():
             _save_samples(folder, recipe, trainer)
         _save_loss(folder, recipe)

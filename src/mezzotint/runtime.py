@@ -76,5 +76,5 @@ def generator(seed: int, *path: int) -> torch.Generator:
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise ValueError(f"the seed must be a whole number from 0 to 2**63 - 1, not {seed!r}")
-    low, high = np.random.SeedSequence([seed, *path]).generate_state(2, np.uint32).tolist()
+    low, high = np.random.SeedSequence(seed, spawn_key=path).generate_state(2, np.uint32).tolist()
     return torch.Generator().manual_seed(high << 32 | low)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torch import Tensor
 
 from . import options
@@ -47,7 +47,13 @@ def write(path: Path, tensors: dict[str, Tensor], recipe: Recipe, spec: ImageSpe
 
 def save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """safetensors, from tensors of any memory format and device."""
-    save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path, metadata)
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    content = serialize(plain, metadata or None)
+    # The library writes the header's keys in a random order: sorted, equal models are equal files.
+    size = int.from_bytes(content[:8], "little")
+    head = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True).encode()
+    head += b" " * (-len(head) % 8)
+    path.write_bytes(len(head).to_bytes(8, "little") + head + content[8 + size :])
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], Recipe, ImageSpec]:
@@ -71,4 +77,11 @@ def read(path: Path) -> tuple[dict[str, Tensor], Recipe, ImageSpec]:
         spec = ImageSpec(tuple(images["size"]), images["channels"], tuple(images["classes"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"the header of {path} does not describe images: {error!r}") from error
-    return tensors, options.from_toml(metadata["recipe"], f"the recipe in {path}"), spec
+    if metadata.get("mezzotint") != FORMAT:
+        raise ValueError(
+            f"{path} is of format {metadata.get('mezzotint')}, not {FORMAT}: update mezzotint"
+        )
+    try:
+        return tensors, options.from_toml(metadata["recipe"], "its recipe"), spec
+    except ValueError as error:
+        raise ValueError(f"{path} has a header that makes no sense: {error}") from error

@@ -6,6 +6,7 @@ big-endian uint32, then the elements, big-endian, last dimension fastest.
 
 import gzip
 import math
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def read_bytes(path: Path) -> bytes:
         return content
     try:
         return gzip.decompress(content)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ValueError(f"{path} is a broken gzip file ({error}); fetch it again") from error
 
 

@@ -28,6 +28,8 @@ class ImageData:
     def __post_init__(self) -> None:
         if len(self.images) == 0:
             raise ValueError("the data set is empty: there is not one image to learn from")
+        if self.images.dtype != torch.uint8:
+            raise ValueError(f"images are uint8, 0 to 255, not {self.images.dtype}")
         if len(self.images) != len(self.labels):
             raise ValueError(f"{len(self.images)} images do not match {len(self.labels)} labels")
         if self.classes:

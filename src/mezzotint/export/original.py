@@ -3,7 +3,6 @@
 It is read with ``weights_only=True``, which builds tensors and plain containers and runs no code.
 """
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,11 @@ def import_original(checkpoint: Path, out: Path, size: int = 32) -> None:
     file, where it is no such checkpoint; nothing is written then.
     """
     state = read_original(checkpoint)
-    recipe, spec = recipe_of(state, size, str(checkpoint))
-    network = build.make_network(recipe, spec)
     try:
+        recipe, spec = recipe_of(state, size, str(checkpoint))
+        network = build.make_network(recipe, spec)
         network.load_state_dict(state)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise ValueError(f"{checkpoint} is not a whole network of the original: {error}") from error
     weights.write(out, network.state_dict(), recipe, spec)
 
@@ -36,7 +35,9 @@ def read_original(checkpoint: Path) -> dict[str, Tensor]:
     """The network's tensors in the checkpoint."""
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except Exception as error:
         raise ValueError(f"{checkpoint} holds more than tensors, or is broken: {error}") from error
     model = content.get("model") if isinstance(content, Mapping) else None
     if not isinstance(model, Mapping) or not all(isinstance(v, Tensor) for v in model.values()):

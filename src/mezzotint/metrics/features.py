@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .. import pixels
@@ -18,6 +17,7 @@ from ..data import ImageData
 from ..files import whole_file
 from ..nets.classifiers import CLASSIFIERS
 from ..progress import progress
+from ..weights import save
 
 SHIPPED = {"features": "digits-plain", "witness": "digits-residual"}
 """The classifier that gives features and the accuracy, and the one that checks it."""
@@ -81,8 +81,7 @@ def save_classifier(
         "recipe": str(recipe),
     }
     with whole_file(path) as temporary:
-        tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-        save_file(tensors, temporary, {"classifier": json.dumps(card)})
+        save(temporary, dict(network.state_dict()), {"classifier": json.dumps(card)})
 
 
 @torch.inference_mode()

@@ -34,7 +34,8 @@ def save_checkpoint(
         files = {name: sha256(temporary / name) for name in (MODEL, STATE)}
         manifest = json.dumps({"step": state.step, "sha256": files}, indent=1)
         (temporary / MANIFEST).write_text(manifest)
-    for old in _checkpoints(folder)[keep:]:
+    older = [old for old in _checkpoints(folder) if old != path]
+    for old in older[keep - 1 :]:
         shutil.rmtree(old)
     for litter in folder.glob(".tmp-*"):  # of a process that was killed while it wrote
         shutil.rmtree(litter, ignore_errors=True)
@@ -43,7 +44,11 @@ def save_checkpoint(
 
 def _checkpoints(folder: Path) -> list[Path]:
     """All checkpoints, newest first."""
-    return sorted(folder.glob("step-*"), reverse=True)
+    return sorted(folder.glob("step-[0-9]*"), key=_step, reverse=True)
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -51,9 +56,10 @@ def latest_checkpoint(folder: Path) -> Path | None:
     for path in _checkpoints(folder):
         try:
             manifest = json.loads((path / MANIFEST).read_text())
-            if all(sha256(path / name) == digest for name, digest in manifest["sha256"].items()):
+            files = {name: sha256(path / name) for name in (MODEL, STATE)}
+            if manifest == {"step": _step(path), "sha256": files}:
                 return path
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError):
             pass
         print(f"skipping {path}: it is damaged")
     return None

@@ -26,9 +26,9 @@ class TrainingState:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything but the released weights, flat, by name."""
-        found = {f"optimizer.{i}.{key}": torch.as_tensor(value)
-                 for i, entries in self.optimizer.state_dict()["state"].items()
-                 for key, value in entries.items()}  # fmt: skip
+        found = {f"optimizer.{name}.{key}": torch.as_tensor(value)
+                 for name, parameter in self.network.named_parameters()
+                 for key, value in self.optimizer.state.get(parameter, {}).items()}  # fmt: skip
         if self.ema:
             found |= {f"network.{k}": v for k, v in self.network.state_dict().items()}
         if self.scaler is not None and (scaler := self.scaler.state_dict()):
@@ -39,14 +39,16 @@ class TrainingState:
     def load(self, released: dict[str, Tensor], tensors: dict[str, Tensor], step: int) -> None:
         """Become the state that :meth:`tensors` and the released weights were taken from."""
         self.released.load_state_dict(released)
-        if self.ema:
-            self.network.load_state_dict(_under("network.", tensors))
-        entries: dict[int, dict[str, Tensor]] = {}
+        self.network.load_state_dict(_under("network.", tensors) or released)
+        self.optimizer.state.clear()
+        parameters = dict(self.network.named_parameters())
         for name, value in _under("optimizer.", tensors).items():
-            index, key = name.split(".", 1)
-            entries.setdefault(int(index), {})[key] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": entries, "param_groups": groups})
+            owner, key = name.rsplit(".", 1)
+            parameter = parameters[owner]
+            if value.shape == parameter.shape:
+                # Fused Adam walks memory: moments have to lie in it as their weights do.
+                value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+            self.optimizer.state[parameter][key] = value
         if self.scaler is not None and "scaler.scale" in tensors:
             saved = self.scaler.state_dict()
             saved["scale"] = tensors["scaler.scale"].item()

@@ -114,11 +114,13 @@ class Trainer:
                 if bad:
                     self._report_bad(state.step, bad, loss)
                 state.step += 1
-                losses.append(loss.item())
+                if not bad:
+                    losses.append(loss.item())
                 bar.update()
                 if state.step % self.recipe.training.log_every == 0 or state.step == steps:
                     seconds = time.perf_counter() - since
-                    self._log(losses, norm, seconds, bar)
+                    if losses:
+                        self._log(losses, norm, seconds, bar)
                     losses, since = [], time.perf_counter()
                 before = time.perf_counter()
                 for hook in hooks:
@@ -158,9 +160,9 @@ class Trainer:
                 loss = losses.sum() / len(rows)
                 accelerator.backward(loss)
             total += loss.detach()
-        return total, self._update(step)
+        return total, self._update(step, total)
 
-    def _update(self, step: int) -> Tensor:
+    def _update(self, step: int, loss: Tensor) -> Tensor:
         """Apply the gradients that are there, unless they are not finite; their norm."""
         state, training = self.state, self.recipe.training
         for group in state.optimizer.param_groups:
@@ -172,10 +174,10 @@ class Trainer:
         if state.scaler is not None:
             state.scaler.step(state.optimizer)
             state.scaler.update()
-        elif norm.isfinite():
+        elif norm.isfinite() and loss.isfinite():
             state.optimizer.step()
         state.optimizer.zero_grad()
-        if state.ema and norm.isfinite():
+        if state.ema and norm.isfinite() and loss.isfinite():
             state.ema.update(state.network, step)
         return norm
 
