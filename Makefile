@@ -10,13 +10,15 @@ BIN := .venv/bin
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# Train the digits recipe (or go on where it was stopped), draw every digit, film the denoising.
+# Train the digits recipe (or go on where it was stopped), draw every digit, film the
+# denoising, and measure how good it is.
 demo: .venv/installed
 	$(BIN)/mezzotint train $(if $(wildcard demo/recipe.toml),--resume demo,digits --out demo)
 	$(BIN)/mezzotint sample demo --count 10 --out demo/digits.png
 	$(BIN)/mezzotint gif demo --out demo/gifs
 	$(BIN)/mezzotint gif demo --out demo/gifs --layout grid
-	@echo "The grid: demo/digits.png   The films: demo/gifs/   The loss curve: demo/loss.png"
+	$(BIN)/mezzotint evaluate demo --count 2000
+	@echo "The grid: demo/digits.png   The films: demo/gifs/   The loss curve: demo/loss.png   The measures: demo/evaluation.png"
 
 test: .venv/installed
 	$(BIN)/pytest

@@ -1,7 +1,10 @@
 """Evaluation end to end, on sets whose answers are known."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from mezzotint import evaluation
 from mezzotint.data import ImageData, mnist
 from mezzotint.data.foreign import Images, read_images
 from mezzotint.metrics.features import SHIPPED, load_classifier, look
+from mezzotint.metrics.inception import inception_fid
 from mezzotint.metrics.measure import MEASURES, Reference, make_reference, measure
 from mezzotint.model import load
 from models import random_model_file
@@ -136,3 +140,64 @@ def test_a_damaged_or_foreign_classifier_is_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="is no classifier"):
         load_classifier(tmp_path / "other.safetensors")
+
+
+def test_pictures_of_two_sizes_or_broken_ones_are_refused_by_name(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    Image.new("L", (5, 4)).save(tmp_path / "b.png")
+    with pytest.raises(ValueError, match=r"one size.*b\.png"):
+        read_images(tmp_path, ())
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"b\.png is a broken picture"):
+        read_images(tmp_path, ())
+
+
+def test_inception_fid_says_how_to_get_it_and_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.zeros(2048, 3, 4, 4, dtype=torch.uint8)
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    with pytest.raises(ModuleNotFoundError, match=r"mezzotint\[fid\]"):
+        inception_fid(images, images)
+    with pytest.raises(ValueError, match="RGB"):
+        inception_fid(images[:, :1], images)
+    with pytest.raises(ValueError, match="at least 2048"):
+        inception_fid(images[:9], images)
+    asked = {}
+
+    def calculate_metrics(**options: object) -> dict[str, float]:
+        asked.update(options)
+        return {"frechet_inception_distance": 3.5}
+
+    fake = SimpleNamespace(calculate_metrics=calculate_metrics, __version__="0")
+    monkeypatch.setitem(sys.modules, "torch_fidelity", fake)
+    found = inception_fid(images, images)
+    assert found["inception_fid"] == 3.5
+    assert "inception" in found["features"]
+    assert asked["fid"] is True
+    assert len(asked["input1"]) == 2048  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_several_processes_draw_the_images_of_one(world: int, tmp_path: Path) -> None:
+    """21 images: a share that does not come out even."""
+    path = random_model_file(tmp_path / "model.safetensors", tiny_recipe(), size=8)
+    script = tmp_path / "draw.py"
+    script.write_text(
+        "import sys, torch\n"
+        "from mezzotint import evaluation, load\n"
+        "torch.set_num_threads(1)\n"
+        "found = evaluation.draw(load(sys.argv[1]), 21, 5, {'steps': 2}, batch=4)\n"
+        "if evaluation.is_main():\n"
+        "    torch.save((found.images, found.labels), sys.argv[2])\n"
+    )
+    alone = evaluation.draw(load(path), 21, 5, {"steps": 2}, batch=4)
+    out = tmp_path / "drawn.pt"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc_per_node", str(world), str(script), str(path), str(out)]
+    subprocess.run(command, check=True, capture_output=True, timeout=170)
+    images, labels = torch.load(out, weights_only=True)
+    assert len(images) == 21
+    assert torch.equal(labels, alone.labels)
+    # The size of a batch may change a rounding, never more than one level of grey.
+    assert (images.int() - alone.images.int()).abs().max() <= 1

@@ -2,16 +2,16 @@
 its floor, and write down the whole protocol."""
 
 import dataclasses
-import json
 import platform
-import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from accelerate.state import PartialState
+from accelerate.utils.operations import gather_object
 from torch import Tensor
 
 from . import __version__, build, pixels
@@ -21,44 +21,12 @@ from .data.foreign import Images
 from .diffusion.classify import denoising_errors
 from .diffusion.likelihood import bits_per_dimension, flow_bits, variational_bound
 from .diffusion.objectives import stratified
-from .files import whole_file
 from .metrics.features import SHIPPED, load_classifier
 from .metrics.measure import Measured, Reference, floors, make_reference, measure
+from .metrics.report import Evaluation
 from .model import Model, SamplingOptions
 from .progress import progress
 from .runtime import generator
-
-
-@dataclass
-class Evaluation:
-    """``values``: per measure, one number a seed; ``floor``: what real images score; ``protocol``:
-    everything needed to get them again; ``shown``: the first seed's images and findings."""
-
-    values: dict[str, list[float]]
-    floor: dict[str, float]
-    protocol: dict[str, Any]
-    shown: tuple[Images, Measured] = field(repr=False)
-
-    def to_json(self) -> str:
-        """The numbers, their mean and spread, the floors and the protocol."""
-        results = {
-            name: {
-                "mean": statistics.fmean(found),
-                "std": statistics.stdev(found) if len(found) > 1 else None,
-                "seeds": found,
-                "floor": self.floor.get(name),
-            }
-            for name, found in self.values.items()
-        }
-        confusion = self.shown[1].confusion
-        return json.dumps(
-            {
-                "results": results,
-                "confusion": None if confusion is None else confusion.tolist(),
-                "protocol": self.protocol,
-            },
-            indent=1,
-        )
 
 
 def reference_of(dataset: str = "mnist", folder: Path | None = None) -> Reference:
@@ -74,16 +42,32 @@ def balanced(count: int, classes: int) -> list[int]:
 
 
 def draw(model: Model, count: int, seed: int, changes: SamplingOptions, batch: int = 250) -> Images:
-    """``count`` images of a model, the classes in turn, with a progress bar."""
-    classes = len(model.spec.classes)
+    """``count`` images of a model, the classes in turn, with a progress bar.
+
+    Under torchrun each process draws its share, and all get all: the same images as one process
+    draws, since an image depends on its seed and number alone.
+    """
+    classes, state = len(model.spec.classes), _processes()
     labels = balanced(count, classes) if classes else None
-    steps = model.sampling(**changes).steps
-    moments = model.moments(
-        labels, count=None if classes else count, seed=seed, batch=batch, **changes
-    )
-    shown = progress(moments, -(-count // batch) * (steps + 1), f"{count} images, seed {seed}")
-    images = torch.cat([pixels.to_uint8(step.x.cpu()) for step in shown if step.t == 0])
+    with state.split_between_processes(list(range(count))) as mine:
+        part = None if labels is None else [labels[number] for number in mine]
+        size, steps = len(mine) if part is None else None, model.sampling(**changes).steps
+        moments = model.moments(part, count=size, seed=seed, batch=batch, first=mine[0], **changes)
+        total = -(-len(mine) // batch) * (steps + 1)
+        shown = progress(moments, total, f"{count} images, seed {seed}")
+        drawn = torch.cat([pixels.to_uint8(step.x.cpu()) for step in shown if step.t == 0])
+    images = torch.cat(gather_object([drawn]))
     return Images(images, None if labels is None else torch.tensor(labels))
+
+
+def _processes() -> PartialState:
+    """The processes of this run: one, unless it was started by torchrun."""
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes."""
+    return bool(_processes().is_main_process)
 
 
 def evaluate_images(found: Images, reference: Reference, source: str) -> Evaluation:
@@ -222,11 +206,3 @@ def _floor(found: Images, reference: Reference) -> dict[str, float]:
     counts = torch.bincount(labels, minlength=classes).tolist()
     size = (found.images.shape[2], found.images.shape[3])
     return floors(counts, size, reference)
-
-
-def write(evaluation: Evaluation, folder: Path) -> Path:
-    """``evaluation.json`` in ``folder``."""
-    path = folder / "evaluation.json"
-    with whole_file(path) as temporary:
-        temporary.write_text(evaluation.to_json())
-    return path

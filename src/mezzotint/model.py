@@ -100,9 +100,13 @@ class Model:
         count: int | None = None,
         seed: int = 0,
         batch: int | None = None,
+        first: int = 0,
         **changes: Unpack[SamplingOptions],
     ) -> Iterator[Step]:
-        """The denoising, step by step: ``steps + 1`` of them for each batch in turn."""
+        """The denoising, step by step: ``steps + 1`` of them for each batch in turn.
+
+        ``first``: the number of the first image, where these are a part of more (see :class:`ImageNoise`).
+        """
         sampling = self.sampling(**changes)
         classes = self._labels(labels, count)
         total = len(classes) if classes is not None else int(count or 0)
@@ -111,19 +115,19 @@ class Model:
         ):
             raise RecipeError(f"batch = {batch!r}: it must be a whole number of at least 1")
         runtime.generator(seed)  # an impossible seed is refused here, not at the first step
-        return self._run(sampling, classes, total, seed, batch or total)
+        return self._run(sampling, classes, range(first, first + total), seed, batch or total)
 
     @torch.inference_mode()
     def _run(
-        self, sampling: Sampling, classes: Tensor | None, total: int, seed: int, batch: int
+        self, sampling: Sampling, classes: Tensor | None, images: range, seed: int, batch: int
     ) -> Iterator[Step]:
         denoiser, grid = self.prepared(sampling), make_grid(
             sampling.grid, self.denoiser.schedule, sampling.steps
         )  # fmt: skip
-        for start in range(0, total, batch):
-            numbers = range(start, min(start + batch, total))
+        for start in range(0, len(images), batch):
+            numbers = images[start : start + batch]
             noise = ImageNoise(seed, numbers, self.spec.shape)
-            part = None if classes is None else classes[start : numbers.stop].to(self.device)
+            part = None if classes is None else classes[start : start + batch].to(self.device)
             first = noise().to(self.device)
             yield from sampler_of(sampling)(denoiser, first, grid, part, noise)
 

@@ -55,7 +55,7 @@ def main(tokens: Sequence[str] | None = None) -> None:
     tokens = list(sys.argv[1:] if tokens is None else tokens)
     try:
         make_app(tokens)(tokens)
-    except (RecipeError, ValueError, FileNotFoundError) as error:
+    except (RecipeError, ValueError, FileNotFoundError, ModuleNotFoundError) as error:
         sys.exit(f"mezzotint: {error}")
     except OSError as error:
         sys.exit(f"mezzotint: {error.strerror}: {error.filename}")

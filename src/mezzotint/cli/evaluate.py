@@ -11,8 +11,8 @@ from .common import set_values
 from .flags import section_flags, with_flags
 
 if TYPE_CHECKING:
-    from ..evaluation import Evaluation
     from ..metrics.measure import Reference
+    from ..metrics.report import Evaluation
     from ..model import Model
 
 
@@ -26,6 +26,7 @@ def evaluate(
     classify: int = 0,
     sweep: str | None = None,
     data: Literal["mnist"] = "mnist",
+    against: Path | None = None,
     out: Path | None = None,
     device: str | None = None,
     **flags: Any,
@@ -36,6 +37,7 @@ def evaluate(
     mezzotint evaluate runs/digits --seeds 3 --guidance 1
     mezzotint evaluate runs/digits --count 2000 --sweep guidance=1,1.25,1.5,2,3
     mezzotint evaluate samples.npz
+    mezzotint evaluate rgb.npz --against real.npz
 
     Every number stands beside its floor: what real images score. evaluation.json has the whole
     protocol, evaluation.png the pictures.
@@ -57,6 +59,8 @@ def evaluate(
         A sampling option and its values, such as guidance=1,1.5,2 or steps=1,2,4,8,16.
     data
         Data set to measure against.
+    against
+        RGB only: real images (.npz or folder) to measure against, by Inception-FID (extra [fid]).
     out
         Folder for evaluation.json and .png; the run's if not given, else the current one.
     device
@@ -75,8 +79,13 @@ def evaluate(
     if what.suffix == ".npz" or (what.is_dir() and not _is_model(what)):
         if changes or sweep or bits or classify:
             raise RecipeError(f"{what} holds images: sampling options do not apply")
+        if against is not None:
+            _inception(what, against)
+            return
         reference = evaluation.reference_of(data)
         found = read_images(what, reference.test.classes)
+        if found.images.shape[1] == 3 and reference.test.channels == 1:
+            raise RecipeError(f"{what} holds RGB images: say --against what, for Inception-FID")
         _report(evaluation.evaluate_images(found, reference, str(what)), reference, folder)
         return
     loaded = model.load(what, device)
@@ -94,18 +103,35 @@ def evaluate(
     _report(result, reference, folder)
 
 
+def _inception(what: Path, against: Path) -> None:
+    """Inception-FID between two sets of RGB images, named as what it is."""
+    import json
+
+    from ..data.foreign import read_images
+    from ..metrics.inception import inception_fid
+
+    found = inception_fid(read_images(what, ()).images, read_images(against, ()).images)
+    print(
+        f"Inception-FID {found['inception_fid']:.3f} (not digit-FID)\n{json.dumps(found, indent=1)}"
+    )
+
+
 def _is_model(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("model.safetensors", "checkpoints"))
 
 
 def _report(result: "Evaluation", reference: "Reference", folder: Path) -> None:
-    """The table on the terminal, and both files."""
+    """The table on the terminal, and the files; by the first process alone, if there are several."""
     from .. import evaluation
+
+    if not evaluation.is_main():
+        return
     from ..files import whole_file
+    from ..metrics.report import write
     from ..viz.report import save_report
 
     _print_table(result)
-    print(evaluation.write(result, folder))
+    print(*write(result, folder), sep="\n")
     found, measured = result.shown
     classes = reference.test.classes
     order = measured.neighbours.distance.argsort()[:32]
@@ -132,22 +158,16 @@ def _report(result: "Evaluation", reference: "Reference", folder: Path) -> None:
 
 
 def _print_table(result: "Evaluation") -> None:
-    import statistics
-
     from rich.console import Console
     from rich.table import Table
 
-    from ..metrics.measure import MEASURES
+    from ..metrics.report import table as rows_of
 
     table = Table(title=f"{result.protocol['source']}: {result.protocol['images']:,} images")
     for heading in ("measure", "mean", "spread", "floor", "better"):
         table.add_column(heading, justify="left" if heading == "measure" else "right")
-    for key, found in result.values.items():
-        name, digits, more = MEASURES[key]
-        spread = f"{statistics.stdev(found):.{digits}f}" if len(found) > 1 else ""
-        floor = f"{result.floor[key]:.{digits}f}" if key in result.floor else ""
-        better = {True: "more", False: "less", None: "like the floor"}[more]
-        table.add_row(name, f"{statistics.fmean(found):.{digits}f}", spread, floor, better)
+    for row in rows_of(result):
+        table.add_row(*row)
     Console().print(table)
 
 

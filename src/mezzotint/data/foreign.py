@@ -1,5 +1,6 @@
 """Images that some other system made: an .npz or a folder of pictures."""
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from .images import check_labels
@@ -25,33 +26,57 @@ def read_images(path: Path, classes: Sequence[str]) -> Images:
     """Images of any system: an .npz with ``images`` (uint8, n x h x w, n x h x w x c or n x c x h x w)
     and perhaps ``labels``, or a folder of pictures, in folders by class if they are labelled.
 
-    Raises ValueError, naming what is wrong.
+    Without ``classes``, labels are left aside. Raises ValueError, naming file and fault.
     """
-    if path.suffix == ".npz":
-        return _read_npz(path, classes)
+    found = _read_npz(path, classes) if path.suffix == ".npz" else _read_folder(path, classes)
+    return Images(_grey_if_all_are(found.images), found.labels)
+
+
+def _grey_if_all_are(images: Tensor) -> Tensor:
+    """One channel where three say the same throughout, as many programs write grey pictures."""
+    if images.shape[1] == 3 and (images == images[:, :1]).all():
+        return images[:, :1].contiguous()
+    return images
+
+
+def _read_folder(path: Path, classes: Sequence[str]) -> Images:
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".png", ".jpg", ".bmp"))
     if not files:
         raise ValueError(f"{path} holds no .png, .jpg or .bmp images")
-    stacked = torch.stack([_read_grey(file) for file in files])
+    pictures = [_read_picture(file) for file in files]
+    for file, picture in zip(files, pictures, strict=True):
+        if picture.shape != pictures[0].shape:
+            sizes = f"{tuple(picture.shape[1:])}, {files[0]} of {tuple(pictures[0].shape[1:])}"
+            raise ValueError(f"images must be of one size, but {file} is of {sizes}")
     names = [file.parent.name for file in files]
-    known = [name for name in names if name in classes]
-    if known and len(known) < len(names):
-        wrong = next(name for name in names if name not in classes)
-        raise ValueError(f"{path}: folder {wrong!r} is no class; classes are {', '.join(classes)}")
-    labels = torch.tensor([classes.index(name) for name in names]) if known else None
-    return Images(stacked, labels)
+    if not any(name in classes for name in names):
+        return Images(torch.stack(pictures), None)
+    for name in names:
+        if name not in classes:
+            known = ", ".join(classes)
+            raise ValueError(f"{path}: folder {name!r} is no class; classes are {known}")
+    return Images(torch.stack(pictures), torch.tensor([classes.index(name) for name in names]))
 
 
-def _read_grey(file: Path) -> Tensor:
-    with Image.open(file) as picture:
-        return torch.from_numpy(np.asarray(picture.convert("L")).copy())[None]
+def _read_picture(file: Path) -> Tensor:
+    """RGB, upright, (3, height, width)."""
+    try:
+        with Image.open(file) as picture:
+            upright = ImageOps.exif_transpose(picture).convert("RGB")
+    except OSError as error:
+        raise ValueError(f"{file} is a broken picture: {error}") from error
+    return torch.from_numpy(np.asarray(upright).copy()).permute(2, 0, 1)
 
 
 def _read_npz(path: Path, classes: Sequence[str]) -> Images:
-    with np.load(path, allow_pickle=False) as content:
-        if "images" not in content:
-            raise ValueError(f"{path} has no array 'images', only {', '.join(content)}")
-        images, labels = content["images"], content.get("labels")
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            arrays = {name: content[name] for name in ("images", "labels") if name in content}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no readable .npz file: {error}") from error
+    if "images" not in arrays:
+        raise ValueError(f"{path} has no array 'images'")
+    images = arrays["images"]
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise ValueError(
             f"{path}: 'images' must be uint8 with 3 or 4 dimensions, not {images.dtype}"
@@ -61,5 +86,7 @@ def _read_npz(path: Path, classes: Sequence[str]) -> Images:
         images = images[:, None]
     elif images.shape[3] in (1, 3) and images.shape[1] not in (1, 3):
         images = images.transpose(0, 3, 1, 2)
-    checked = None if labels is None else check_labels(labels.tolist(), classes)
-    return Images(torch.from_numpy(np.ascontiguousarray(images)), checked)
+    labels = (
+        check_labels(arrays["labels"].tolist(), classes) if "labels" in arrays and classes else None
+    )
+    return Images(torch.from_numpy(np.ascontiguousarray(images)), labels)

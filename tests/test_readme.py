@@ -1,0 +1,58 @@
+"""The README's commands and snippets run as they are written, on a model small enough for a test."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import mezzotint
+from common import tiny_recipe
+from mezzotint import classic
+from mezzotint.cli import main
+from models import random_model_file
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+COMMANDS = [
+    line.split("#")[0].strip().removeprefix("mezzotint ")
+    for line in README.splitlines()
+    if line.startswith("    mezzotint ")
+]
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+# What makes a command quick, and nothing else.
+SMALL = {
+    "train": ["--steps", "2", "--net.width", "8", "--blocks", "1", "--sampling.steps", "2"],
+    "evaluate": ["--count", "100", "--steps", "1"],
+}
+
+
+def test_the_commands_run_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    verbs = []
+    for command in COMMANDS:
+        tokens = shlex.split(command)
+        verbs.append(tokens[0])
+        with pytest.raises(SystemExit) as stopped:
+            main([*tokens, *SMALL.get(tokens[0], [])])
+        assert stopped.value.code in (0, None), command
+    assert verbs[0] == "train"
+    assert {"sample", "gif", "forward", "info"} <= set(verbs)
+    assert (tmp_path / "runs/digits/model.safetensors").is_file()
+    assert (tmp_path / "gifs/0.gif").is_file()
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPETS)))
+def test_the_snippets_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = random_model_file(tmp_path / "model.safetensors", tiny_recipe(), size=28)
+    monkeypatch.setattr(mezzotint, "train", lambda recipe: weights, raising=False)
+    # The original takes a thousand steps of 51 million parameters: three show that it runs.
+    monkeypatch.setattr(classic, "num_timesteps", 3)
+    names: dict[str, object] = {}
+    exec(SNIPPETS[number], names)
+    found = names.get("images", names.get("samples"))
+    assert found is not None
+    shape = tuple(found[-1].shape) if isinstance(found, list) else tuple(found.shape)  # type: ignore[attr-defined]
+    assert shape in ((2, 1, 28, 28), (10, 1, 32, 32))
