@@ -231,7 +231,7 @@ def test_wrong_types_are_refused_in_words(changes: Any, words: list[str]) -> Non
         ),
         ({"training": {"learning_rate": math.nan}}, ["training.learning_rate", "nan", "finite"]),
         ({"training": {"learning_rate": math.inf}}, ["training.learning_rate", "inf", "finite"]),
-        ({"training": {"clip": -1.0}}, ["training.clip", "-1.0", "at least 0"]),
+        ({"training": {"clip": -1.0}}, ["training.clip", "-1.0", "at least 1e-06"]),
         ({"diffusion": {"label_dropout": 1.1}}, ["diffusion.label_dropout", "1.1", "from 0 to 1"]),
         ({"diffusion": {"curriculum_start": 0}}, ["diffusion.curriculum_start", "0.001 to 1"]),
         ({"sampling": {"guidance": -1}}, ["sampling.guidance", "-1", "at least 0"]),
