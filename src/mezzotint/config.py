@@ -90,7 +90,7 @@ class Diffusion:
 class Training:
     """How the network is trained."""
 
-    steps: int = option(2000, "optimizer steps", least=1)
+    steps: int = option(1700, "optimizer steps", least=1)
     batch: int = option(64, "images per step, over all processes", least=1)
     accumulate: int = option(1, "parts that a batch is computed in, to save memory", least=1)
     optimizer: Literal["adam", "adamw"] = option("adamw", "optimizer")
@@ -119,9 +119,9 @@ class Training:
 class Sampling:
     """How images are drawn from the trained model."""
 
-    sampler: Literal["ddpm", "ddpm-large", "ddim", "dpm++", "heun"] = option("heun", "sampler")
+    sampler: Literal["ddpm", "ddpm-large", "ddim", "dpm++", "heun"] = option("dpm++", "sampler")
     steps: int = option(
-        10, "sampling steps; heun evaluates the network twice in each", least=1, most=10_000
+        12, "sampling steps; heun evaluates the network twice in each", least=1, most=10_000
     )
     grid: Literal["linspace", "trailing", "quadratic", "log-snr"] = option(
         "trailing", "how the steps are spread over time"

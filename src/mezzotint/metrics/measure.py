@@ -31,8 +31,8 @@ MINIMUM = 100
 
 # key: (name for people, digits after the point, whether more is better)
 MEASURES = {
-    "digit_fid": ("digit-FID", 2, False),
-    "digit_fid_witness": ("digit-FID, witness", 2, False),
+    "digit_fid": ("digit-FID", 3, False),
+    "digit_fid_witness": ("digit-FID, witness", 3, False),
     "kid": ("KID x 1000", 3, False),
     "inception_score": ("Inception Score", 3, True),
     "precision": ("precision", 4, True),

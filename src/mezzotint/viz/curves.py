@@ -11,10 +11,9 @@ def save_loss_curve(path: Path, steps: Sequence[int], losses: Sequence[float], t
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    means, mean = [], losses[0]
-    for loss in losses:
-        mean += 0.1 * (loss - mean)
-        means.append(mean)
+    span = max(1, len(losses) // 20)
+    recent = [losses[max(0, k - span) : k + 1] for k in range(len(losses))]
+    means = [sum(window) / len(window) for window in recent]
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
     axes.plot(steps, losses, color="#b9b3a9", linewidth=1, label="mean since the entry before")
     axes.plot(steps, means, color="#3a2e26", linewidth=1.8, label="running mean")
