@@ -24,7 +24,7 @@ test: .venv/installed
 	$(BIN)/pytest
 
 test-slow: .venv/installed
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n 0
 
 lint: .venv/installed
 	$(BIN)/ruff check
