@@ -13,7 +13,10 @@ from mezzotint.training.trainer import Trainer
 pytestmark = pytest.mark.slow
 
 
-def test_four_hundred_steps_of_digits_are_mostly_what_was_asked_for(tmp_path: Path) -> None:
+def test_four_hundred_steps_of_digits_are_mostly_what_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     recipe = as_recipe("digits", {"training": {"steps": 400, "ema": 0.99, "sample_every": 0}})
     model = load(train(recipe, tmp_path / "run"))
     reference = evaluation.reference_of("mnist")
