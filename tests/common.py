@@ -41,7 +41,13 @@ def tiny_recipe(**changes: Any) -> Recipe:
             "digits",
             {
                 "net": {"width": 8, "blocks": 1, "embedding": 16, "heads": 2, "groups": 4},
-                "training": {"steps": 10, "batch": 8, "warmup": 2, "sample_every": 0, "log_every": 1},
+                "training": {
+                    "steps": 10,
+                    "batch": 8,
+                    "warmup": 2,
+                    "sample_every": 0,
+                    "log_every": 1,
+                },
                 "sampling": {"steps": 3},
             },
         ),
