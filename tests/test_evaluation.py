@@ -140,6 +140,26 @@ def test_a_damaged_or_foreign_classifier_is_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="is no classifier"):
         load_classifier(tmp_path / "other.safetensors")
+    content = (tmp_path / "other.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="not a whole safetensors file"):
+        load_classifier(tmp_path / "cut.safetensors")
+
+
+def test_network_evaluations_count_guidance_where_it_acts(tmp_path: Path) -> None:
+    model = load(random_model_file(tmp_path / "model.safetensors", tiny_recipe()))
+    count = evaluation.evaluations
+    assert count(model, sampler="ddim", steps=4, guidance=1.0) == 4
+    assert count(model, sampler="ddim", steps=4, guidance=2.0) == 8
+    assert count(model, sampler="heun", steps=4, guidance=2.0) == 14
+    # Times 1, 0.75, 0.5, 0.25: two of them lie in (0.3, 0.8].
+    assert count(model, sampler="ddim", steps=4, guidance=2.0, interval=(0.3, 0.8)) == 6
+
+
+def test_too_few_images_are_refused_before_any_is_drawn(small: Reference, tmp_path: Path) -> None:
+    model = load(random_model_file(tmp_path / "model.safetensors", tiny_recipe()))
+    with pytest.raises(ValueError, match="at least 100 images, not 0"):
+        evaluation.evaluate_model(model, small, count=0)
 
 
 def test_pictures_of_two_sizes_or_broken_ones_are_refused_by_name(tmp_path: Path) -> None:

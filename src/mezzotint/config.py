@@ -101,7 +101,8 @@ class Training:
         "linear", "how the learning rate falls to 0 by the last step"
     )
     clip: float | None = option(None, "largest gradient norm; unlimited if not given", least=1e-6)
-    ema: float = option(0.999, "decay of the weights' moving average; 0 is off", least=0, most=1)
+    ema: float = option(0.999, "decay of the weights' moving average; 0 is off", least=0,
+                        most=0.999999)  # fmt: skip
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
         "auto", "arithmetic: auto is bf16 on GPUs that have it and fp32 elsewhere"
     )

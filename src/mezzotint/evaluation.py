@@ -21,12 +21,14 @@ from .data.foreign import Images
 from .diffusion.classify import denoising_errors
 from .diffusion.likelihood import bits_per_dimension, flow_bits, variational_bound
 from .diffusion.objectives import stratified
+from .metrics.errors import TooFewImages
 from .metrics.features import SHIPPED, load_classifier
-from .metrics.measure import Measured, Reference, floors, make_reference, measure
+from .metrics.measure import MINIMUM, Measured, Reference, floors, make_reference, measure
 from .metrics.report import Evaluation
 from .model import Model, SamplingOptions
 from .progress import progress
 from .runtime import generator
+from .samplers import make_grid
 
 
 def reference_of(dataset: str = "mnist", folder: Path | None = None) -> Reference:
@@ -90,6 +92,12 @@ def evaluate_model(
 ) -> Evaluation:
     """Draw ``count`` images per seed and measure them; the held-out denoising loss as well, and bits
     per dimension of the first ``bits`` test images where that is not 0."""
+    if count < MINIMUM:
+        raise TooFewImages(f"an evaluation needs at least {MINIMUM} images, not {count}")
+    if model.recipe.data.fit == "pad" and model.recipe.data.size is not None:
+        raise RecipeError(
+            "images padded to size cannot be measured: classifiers expect them resized"
+        )
     started, values = time.perf_counter(), dict[str, list[float]]()
     shown: tuple[Images, Measured] | None = None
     for seed in seeds:
@@ -107,6 +115,8 @@ def evaluate_model(
         "sampling": asdict(sampling),
         "network_evaluations": evaluations(model, **changes),
         "seeds": list(seeds),
+        "bits_images": bits,
+        "device": str(model.device),
         "ema": model.recipe.training.ema,
         "recipe": model.recipe.name,
         "seconds": round(time.perf_counter() - started, 1),
@@ -115,10 +125,14 @@ def evaluate_model(
 
 
 def evaluations(model: Model, **changes: Any) -> int:
-    """Network evaluations per image, guidance's second pass counted."""
+    """Network evaluations per image, guidance's second pass counted where it is made."""
     sampling = model.sampling(**changes)
-    asked = 2 * sampling.steps - 1 if sampling.sampler == "heun" else sampling.steps
-    return asked * (2 if sampling.guidance != 1 else 1)
+    grid = make_grid(sampling.grid, model.denoiser.schedule, sampling.steps)
+    asked = grid[:-1].tolist() + (grid[1:-1].tolist() if sampling.sampler == "heun" else [])
+    if sampling.guidance == 1 or not model.spec.classes:
+        return len(asked)
+    low, high = sampling.interval
+    return len(asked) + sum(low < t <= high for t in asked)
 
 
 def _of_the_model(model: Model, seed: int, bits: int) -> dict[str, float]:
@@ -127,12 +141,13 @@ def _of_the_model(model: Model, seed: int, bits: int) -> dict[str, float]:
     rows = torch.randperm(len(test), generator=generator(seed, 0))
     found = {"denoising_loss": held_out_loss(model, test, rows[:2000], seed)}
     if bits:
-        x0 = pixels.to_float(test.images[rows[:bits]])
-        labels = test.labels[rows[:bits]] if test.classes else None
+        x0 = pixels.to_float(test.images[rows[:bits]]).to(model.device)
+        labels = test.labels[rows[:bits]].to(model.device) if test.classes else None
+        denoiser, first, second = model.denoiser, generator(seed, 1), generator(seed, 2)
         nats = [
             _in_parts(x0, labels, lambda x, y: bits_per_dimension(
-                variational_bound(model.denoiser, x, y, generator(seed, 1)), x)),
-            _in_parts(x0, labels, lambda x, y: flow_bits(model.denoiser, x, y, generator(seed, 2))),
+                variational_bound(denoiser, x, y, first), x)),
+            _in_parts(x0, labels, lambda x, y: flow_bits(denoiser, x, y, second)),
         ]  # fmt: skip
         found["bits_vlb"], found["bits_ode"] = (n.mean().item() for n in nats)
     return found

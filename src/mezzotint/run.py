@@ -61,7 +61,7 @@ def check_resume(folder: Path, recipe: Recipe, changes: str) -> None:
 
 
 def train(
-    recipe: str | Recipe = "digits",
+    recipe: str | Recipe | None = None,
     out: str | Path | None = None,
     *,
     resume: str | Path | None = None,
@@ -70,11 +70,13 @@ def train(
 ) -> Path:
     """Train a recipe, or a recipe's name, and return the run's folder.
 
-    ``out``: where; a new folder under runs/ if not given. ``resume``: an earlier run's folder to
-    continue instead. Raises RecipeError where recipe, folder or data do not fit, before anything is
+    ``recipe``: digits if not given, or that of the run to resume. ``out``: where; a new folder under
+    runs/ if not given. ``resume``: an earlier run's folder to continue instead. Raises RecipeError where recipe, folder or data do not fit, before anything is
     computed; StoppedBySignal after SIGINT or SIGTERM, when all has been saved.
     """
     runtime.prepare()
+    if recipe is None:
+        recipe = "digits" if resume is None else recipe_of(Path(resume))
     recipe = as_recipe(recipe)
     if resume is not None:
         if out is not None:

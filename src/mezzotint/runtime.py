@@ -30,17 +30,14 @@ def keep_freed_memory() -> bool:
     return answers == [1, 1, 1]
 
 
-def prepare(threads: int | None = None) -> None:
+def prepare() -> None:
     """Set the process up for computing; called once by everything that trains or samples.
 
-    ``threads``: of torch; None leaves them as they are. Set MEZZOTINT_PLAIN_RUNTIME=1 to leave the
-    machine untouched.
+    Set MEZZOTINT_PLAIN_RUNTIME=1 to leave the machine untouched.
     """
     if os.environ.get("MEZZOTINT_PLAIN_RUNTIME") != "1":
         keep_freed_memory()
         torch.set_flush_denormal(True)
-    if threads is not None:
-        torch.set_num_threads(threads)
 
 
 def pick_device(name: str | None = None) -> torch.device:

@@ -1,6 +1,5 @@
 """``mezzotint evaluate``"""
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -68,6 +67,8 @@ def evaluate(
     """
     if seeds < 1 or bits < 0 or classify < 0:
         raise RecipeError("seeds must be at least 1, bits and classify not negative")
+    if sweep is not None and (seeds > 1 or bits or classify):
+        raise RecipeError("a sweep measures one seed: leave out --seeds, --bits and --classify")
     changes = set_values(flags)
     if not what.exists():
         raise FileNotFoundError(f"there is nothing at {what} to evaluate")
@@ -75,10 +76,11 @@ def evaluate(
     from ..data.foreign import read_images
 
     runtime.prepare()
+    evaluation.is_main()  # under torchrun each process takes its device before a model is loaded
     folder = out or (what if (what / "recipe.toml").is_file() else Path("."))
     if what.suffix == ".npz" or (what.is_dir() and not _is_model(what)):
-        if changes or sweep or bits or classify:
-            raise RecipeError(f"{what} holds images: sampling options do not apply")
+        if changes or sweep or bits or classify or seeds > 1:
+            raise RecipeError(f"{what} holds images: options of sampling do not apply")
         if against is not None:
             _inception(what, against)
             return
@@ -88,11 +90,13 @@ def evaluate(
             raise RecipeError(f"{what} holds RGB images: say --against what, for Inception-FID")
         _report(evaluation.evaluate_images(found, reference, str(what)), reference, folder)
         return
+    if against is not None:
+        raise RecipeError("--against goes with images (.npz or a folder), not with a model")
     loaded = model.load(what, device)
     loaded.sampling(**changes)
     reference = evaluation.reference_of(data)
     if sweep is not None:
-        _sweep(loaded, reference, sweep, count, changes, folder)
+        _sweep(loaded, reference, sweep, count, changes, str(what), folder)
         return
     result = evaluation.evaluate_model(
         loaded, reference, count=count, seeds=range(seeds), bits=bits, source=str(what), **changes
@@ -177,6 +181,7 @@ def _sweep(
     sweep: str,
     count: int,
     changes: dict[str, Any],
+    source: str,
     folder: Path,
 ) -> None:
     """Measure along one option: a table, sweep-OPTION.json and .png."""
@@ -191,18 +196,19 @@ def _sweep(
     for setting in settings:
         model.sampling(**setting)  # all are checked before the first is measured
     shown = ("accuracy", "digit_fid", "precision", "recall")
-    rows, floor, protocol = [], dict[str, float](), dict[str, Any]()
+    rows, floor = [], dict[str, float]()
     for value, setting in zip(values, settings, strict=True):
-        result = evaluation.evaluate_model(model, reference, count=count, **setting)
-        row = {key: found[0] for key, found in result.values.items()}
-        row |= {name: value, "network_evaluations": evaluation.evaluations(model, **setting)}
-        rows.append(row)
-        floor, protocol = result.floor, result.protocol
+        result = evaluation.evaluate_model(model, reference, count=count, source=source, **setting)
+        row: dict[str, Any] = {key: found[0] for key, found in result.values.items()}
+        rows.append(row | {name: value, "protocol": result.protocol})
+        floor = result.floor
         print(f"{name} {value:g}: " + ", ".join(f"{key} {row[key]:.4g}" for key in shown))
-    print("floor: " + ", ".join(f"{key} {floor[key]:.4g}" for key in shown), file=sys.stdout)
+    if not evaluation.is_main():
+        return
+    print("floor: " + ", ".join(f"{key} {floor[key]:.4g}" for key in shown))
     path = folder / f"sweep-{name}.json"
     with whole_file(path) as temporary:
-        document = {"sweep": name, "rows": rows, "floor": floor, "protocol": protocol}
+        document = {"sweep": name, "rows": rows, "floor": floor}
         temporary.write_text(json.dumps(document, indent=1))
     with whole_file(path.with_suffix(".png")) as temporary:
         save_sweep(temporary, name, values, {k: [r[k] for r in rows] for k in shown}, floor)

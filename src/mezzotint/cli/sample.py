@@ -80,7 +80,7 @@ def sample(
             _save_npz(temporary, images, wanted)
         else:
             columns = count if wanted is not None and count > 1 else min(total, 10)
-            to_pillow(tile(images, min(columns, 32)), scale).save(temporary)
+            to_pillow(tile(images, columns), scale).save(temporary)
     print(out)
 
 

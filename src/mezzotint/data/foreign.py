@@ -40,7 +40,9 @@ def _grey_if_all_are(images: Tensor) -> Tensor:
 
 
 def _read_folder(path: Path, classes: Sequence[str]) -> Images:
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".png", ".jpg", ".bmp"))
+    files = sorted(
+        p for p in path.rglob("*") if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp")
+    )
     if not files:
         raise ValueError(f"{path} holds no .png, .jpg or .bmp images")
     pictures = [_read_picture(file) for file in files]

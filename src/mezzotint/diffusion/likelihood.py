@@ -5,11 +5,11 @@ Images are uint8 values, 256 levels of width 2/255 on [-1, 1]. Two answers:
 **The variational bound** in continuous time (Kingma et al. 2021, eq. 13-15), an upper bound::
 
     -log p(x) <= KL(q(x_1 | x_0) || N(0, 1)) + E[-log p(x_0 | x_start)]
-                 + 1/2 int SNR'(t) |x_0 - x_hat(x_t, t)|^2   over t from start to 1
+                 - 1/2 int SNR'(t) |x_0 - x_hat(x_t, t)|^2   over t from start to 1
 
 **The probability flow** (Song et al. 2021, eq. 39): x moves along its flow from the uniformly
 dequantized image to noise, and log p changes by the flow's divergence, estimated with one random
-sign vector a step (Hutchinson). In the coordinates of ``samplers/heun.py`` the flow is
+sign vector per evaluation (Hutchinson). In the coordinates of ``samplers/heun.py`` the flow is
 dy/du = eps_hat - x0_hat.
 """
 

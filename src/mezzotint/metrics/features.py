@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from .. import pixels
@@ -54,11 +54,14 @@ def load_classifier(name: str | Path) -> Classifier:
     path = path if path.is_file() else Path(name)
     if not path.is_file():
         raise FileNotFoundError(f"there is no classifier {name}")
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        if "classifier" not in metadata:
-            raise ValueError(f"{path} is no classifier: see `mezzotint train-classifier`")
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+    if "classifier" not in metadata:
+        raise ValueError(f"{path} is no classifier: see `mezzotint train-classifier`")
     card = json.loads(metadata["classifier"])
     classes = tuple(card["classes"])
     network = CLASSIFIERS[card["kind"]](card["channels"], len(classes))

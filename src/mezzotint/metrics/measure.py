@@ -128,7 +128,8 @@ def measure(
 
 
 def floors(counts: list[int], size: tuple[int, int], reference: Reference) -> dict[str, float]:
-    """What real images score: ``counts`` of each class from the training split, drawn with seed 0.
+    """What real images score: ``counts`` of each class from the training split (all, where it has
+    fewer), drawn with seed 0.
 
     Cached by the hash of everything it depends on.
     """

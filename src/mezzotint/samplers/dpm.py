@@ -6,7 +6,8 @@ With lambda = log(alpha / sigma), h = lambda_s - lambda_t and h' the step before
     x_s = sigma_s / sigma_t x_t + (alpha_s - alpha_t sigma_s / sigma_t) D
 
 which is the paper's x_s with alpha_s (1 - e^-h) written without logarithms, so that it also holds
-at both ends, where lambda is infinite. There, at the first and the last step, D is x0_t alone.
+at both ends, where lambda is infinite. D is x0_t alone at the first and the last step, and wherever
+h or h' is infinite.
 """
 
 from collections.abc import Iterator

@@ -5,6 +5,7 @@ rate is one of the step, so the state is all there is to save: a run that was st
 ends with the same bits as one that never was (on the same machine, build and number of processes).
 """
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from ..runtime import generator, place
 from .batches import INIT, QUESTION, batch_indices
 from .ema import Ema
 from .optimizer import learning_rate, make_optimizer
-from .signals import stop_on_signal
+from .signals import StopRequest, stop_on_signal
 from .state import TrainingState
 
 MAX_BAD_STEPS = 10
@@ -108,7 +109,7 @@ class Trainer:
         bad, losses, since = 0, [], time.perf_counter()
         main = self.accelerator.is_main_process
         with stop_on_signal() as request, self._bar(disable=not main) as bar:
-            while state.step < steps and request.received is None:
+            while state.step < steps and not self._asked_to_stop(request):
                 loss, norm = self._step(state.step)
                 bad = 0 if loss.isfinite() and norm.isfinite() else bad + 1
                 if bad:
@@ -127,7 +128,17 @@ class Trainer:
                     if main and hook.every and state.step % hook.every == 0 and not bad:
                         hook.run(state)
                 since += time.perf_counter() - before
-        return Stopped(state.step, request.received)
+        if state.step == steps:
+            return Stopped(steps, None)
+        return Stopped(state.step, request.received or signal.SIGTERM)  # another process was asked
+
+    def _asked_to_stop(self, request: StopRequest) -> bool:
+        """Whether any process was: all leave at the same step, or none could go on."""
+        asked = request.received is not None
+        if self.accelerator.num_processes == 1:
+            return asked
+        votes = torch.tensor(float(asked), device=self.device)
+        return bool(self.accelerator.reduce(votes, "sum").item() > 0)
 
     def _bar(self, disable: bool) -> "tqdm[Any]":
         training = self.recipe.training

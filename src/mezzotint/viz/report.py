@@ -49,7 +49,7 @@ def save_report(
     pyplot = _pyplot()
     figure, grid = pyplot.subplots(2, 2, figsize=(11, 11), layout="constrained")
     figure.suptitle(title)
-    _show(grid[0, 0], samples, columns, "one row per class")
+    _show(grid[0, 0], samples, columns, "a sample" if confusion is None else "one row per class")
     if confusion is not None:
         _confusion(grid[0, 1], confusion, classes)
     else:
@@ -109,7 +109,7 @@ def save_sweep(
             axes.legend(frameon=False)
         axes.set(xlabel=name, title=measure)
         axes.grid(alpha=0.2)
-        if max(settings) > 10 * max(min(settings), 1e-9):
+        if 0 < 10 * min(settings) < max(settings):
             axes.set_xscale("log")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
