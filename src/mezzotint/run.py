@@ -71,7 +71,8 @@ def train(
     """Train a recipe, or a recipe's name, and return the run's folder.
 
     ``recipe``: digits if not given, or that of the run to resume. ``out``: where; a new folder under
-    runs/ if not given. ``resume``: an earlier run's folder to continue instead. Raises RecipeError where recipe, folder or data do not fit, before anything is
+    runs/ if not given. ``resume``: an earlier run's folder to continue instead. Raises RecipeError
+    where recipe, folder or data do not fit, before anything is
     computed; StoppedBySignal after SIGINT or SIGTERM, when all has been saved.
     """
     runtime.prepare()
