@@ -48,7 +48,7 @@ def tiny_recipe(**changes: Any) -> Recipe:
                     "sample_every": 0,
                     "log_every": 1,
                 },
-                "sampling": {"steps": 3},
+                "sampling": {"sampler": "heun", "steps": 3},
             },
         ),
         changes,

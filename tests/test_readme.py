@@ -23,7 +23,7 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 # What makes a command quick, and nothing else.
 SMALL = {
     "train": ["--steps", "2", "--net.width", "8", "--blocks", "1", "--sampling.steps", "2"],
-    "evaluate": ["--count", "100", "--steps", "1"],
+    "evaluate": ["--count", "140", "--steps", "1"],
 }
 
 
