@@ -12,6 +12,7 @@ import torch
 
 from common import tiny_recipe
 from mezzotint import evaluation
+from mezzotint.cli import main
 from mezzotint.data import ImageData, mnist
 from mezzotint.data.foreign import Images, read_images
 from mezzotint.metrics.features import SHIPPED, load_classifier, look
@@ -221,3 +222,28 @@ def test_several_processes_draw_the_images_of_one(world: int, tmp_path: Path) ->
     assert torch.equal(labels, alone.labels)
     # The size of a batch may change a rounding, never more than one level of grey.
     assert (images.int() - alone.images.int()).abs().max() <= 1
+
+
+def test_the_command_measures_images_of_others_and_refuses_sampling_options(
+    tmp_path: Path,
+    small: Reference,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(evaluation, "reference_of", lambda data: small)
+    images, labels = small.train.images[:200, 0].numpy(), small.train.labels[:200].numpy()
+    np.savez(tmp_path / "a.npz", images=images, labels=labels)
+    out = tmp_path / "out"
+    for refused in (["--steps", "3"], ["--seeds", "2"], ["--sweep", "steps=1,2"]):
+        with pytest.raises(SystemExit, match="options of sampling do not apply"):
+            main(["evaluate", str(tmp_path / "a.npz"), "--out", str(out), *refused])
+    assert not out.exists()
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", str(tmp_path / "a.npz"), "--out", str(out)])
+    assert stopped.value.code in (0, None)
+    assert "conditional accuracy" in capsys.readouterr().out
+    found = json.loads((out / "evaluation.json").read_text())
+    assert found["results"]["accuracy"]["mean"] > 0.97
+    assert sorted(p.name for p in out.iterdir()) == [
+        f"evaluation.{k}" for k in ("json", "md", "png")
+    ]

@@ -73,7 +73,6 @@ def evaluate(
     if not what.exists():
         raise FileNotFoundError(f"there is nothing at {what} to evaluate")
     from .. import evaluation, model, runtime
-    from ..data.foreign import read_images
 
     runtime.prepare()
     evaluation.is_main()  # under torchrun each process takes its device before a model is loaded
@@ -81,14 +80,7 @@ def evaluate(
     if what.suffix == ".npz" or (what.is_dir() and not _is_model(what)):
         if changes or sweep or bits or classify or seeds > 1:
             raise RecipeError(f"{what} holds images: options of sampling do not apply")
-        if against is not None:
-            _inception(what, against)
-            return
-        reference = evaluation.reference_of(data)
-        found = read_images(what, reference.test.classes)
-        if found.images.shape[1] == 3 and reference.test.channels == 1:
-            raise RecipeError(f"{what} holds RGB images: say --against what, for Inception-FID")
-        _report(evaluation.evaluate_images(found, reference, str(what)), reference, folder)
+        _evaluate_images(what, data, against, folder)
         return
     if against is not None:
         raise RecipeError("--against goes with images (.npz or a folder), not with a model")
@@ -105,6 +97,21 @@ def evaluate(
         result.protocol["as_classifier"] = {"images": classify, "draws_per_label": 8}
         result.values["as_classifier"] = [evaluation.classify(loaded, classify)]
     _report(result, reference, folder)
+
+
+def _evaluate_images(what: Path, data: str, against: Path | None, folder: Path) -> None:
+    """Measure images that are already there, of whatever system."""
+    from .. import evaluation
+    from ..data.foreign import read_images
+
+    if against is not None:
+        _inception(what, against)
+        return
+    reference = evaluation.reference_of(data)
+    found = read_images(what, reference.test.classes)
+    if found.images.shape[1] == 3 and reference.test.channels == 1:
+        raise RecipeError(f"{what} holds RGB images: say --against what, for Inception-FID")
+    _report(evaluation.evaluate_images(found, reference, str(what)), reference, folder)
 
 
 def _inception(what: Path, against: Path) -> None:
