@@ -74,7 +74,7 @@ def resumed(folder: Path, stop: int, data: ImageData | None = None, **changes: A
     return unequal(whole.state, rest.state)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon"])
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("stop", [5, 7], ids=["epoch's end", "within an epoch"])

@@ -8,7 +8,8 @@ from torch import nn
 
 from .config import Recipe
 from .data import DATASETS, ImageData, Split
-from .diffusion.denoiser import NetworkDenoiser
+from .diffusion.consistency import Consistency
+from .diffusion.denoiser import Clipped, Guided, NetworkDenoiser
 from .diffusion.objectives import LOSSES, TIMES, WEIGHTINGS, Curriculum, Objective
 from .diffusion.parametrizations import PARAMETRIZATIONS
 from .diffusion.schedules import SCHEDULES, Schedule
@@ -62,3 +63,11 @@ def make_objective(recipe: Recipe, spec: ImageSpec) -> Objective:
         label_dropout=section.label_dropout,
         null_label=len(spec.classes),
     )
+
+
+def make_consistency(recipe: Recipe, teacher: NetworkDenoiser) -> Consistency:
+    """The recipe's objective after a teacher, who is followed as images are sampled from it."""
+    section = recipe.distillation
+    guided = Clipped(Guided(teacher, section.guidance, section.interval))
+    times = TIMES[recipe.diffusion.times]
+    return Consistency(teacher=guided, stages=section.stages, times=times)

@@ -93,7 +93,9 @@ class Training:
     steps: int = option(1700, "optimizer steps", least=1)
     batch: int = option(64, "images per step, over all processes", least=1)
     accumulate: int = option(1, "parts that a batch is computed in, to save memory", least=1)
-    optimizer: Literal["adam", "adamw"] = option("adamw", "optimizer")
+    optimizer: Literal["adam", "adamw", "muon"] = option(
+        "adamw", "optimizer; muon: orthogonal updates for matrices, adamw for the rest"
+    )
     learning_rate: float = option(3e-3, "peak learning rate", least=0)
     weight_decay: float = option(0.01, "decoupled weight decay (adamw)", least=0)
     warmup: int = option(200, "steps over which the learning rate rises from 0", least=0)
@@ -117,10 +119,29 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """Few-step training after a trained model, as `mezzotint distill` does it."""
+
+    teacher: str | None = option(
+        None, "trained model to begin from and to follow; ordinary training if not given"
+    )
+    sha256: str | None = option(None, "SHA-256 of the teacher's weights, checked if given")
+    guidance: float = option(1.5, "guidance of the teacher, which the student does without",
+                             least=0)  # fmt: skip
+    interval: tuple[float, float] = option(
+        (0.0, 1.0), "times between which the teacher's guidance acts", least=0, most=1
+    )
+    stages: int = option(6, "stages of training; the times compared draw nearer at each", least=1,
+                         most=20)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How images are drawn from the trained model."""
 
-    sampler: Literal["ddpm", "ddpm-large", "ddim", "dpm++", "heun"] = option("dpm++", "sampler")
+    sampler: Literal["ddpm", "ddpm-large", "ddim", "dpm++", "heun", "consistency"] = option(
+        "dpm++", "sampler; consistency is for distilled models"
+    )
     steps: int = option(
         12, "sampling steps; heun evaluates the network twice in each", least=1, most=10_000
     )
@@ -149,6 +170,7 @@ class Recipe:
     net: Lean | UNet = Lean()
     diffusion: Diffusion = Diffusion()
     training: Training = Training()
+    distillation: Distillation = Distillation()
     sampling: Sampling = Sampling()
 
     def __post_init__(self) -> None:
@@ -164,6 +186,7 @@ class Recipe:
                 " begins at pure noise, where eps says nothing of the image; use 'flow', 'v' or 'x0'"
             )
         check_sampling(sampling, diffusion.timesteps)
+        check_interval("distillation.interval", self.distillation.interval)
         if self.training.accumulate > self.training.batch:
             raise RecipeError(
                 f"training.accumulate = {self.training.accumulate} would cut a batch of"
@@ -180,5 +203,10 @@ def check_sampling(sampling: Sampling, timesteps: int | None) -> None:
         )
     if sampling.eta is not None and sampling.sampler != "ddim":
         raise RecipeError(f"eta is an option of sampler 'ddim'; {sampling.sampler!r} has none")
-    if not sampling.interval[0] < sampling.interval[1]:
-        raise RecipeError(f"interval = {list(sampling.interval)} is empty: write low, high")
+    check_interval("interval", sampling.interval)
+
+
+def check_interval(name: str, interval: tuple[float, float]) -> None:
+    """Refuse an interval of times that holds none."""
+    if not interval[0] < interval[1]:
+        raise RecipeError(f"{name} = {list(interval)} is empty: write low, high")

@@ -15,6 +15,7 @@ from .config import Recipe, RecipeError, Sampling, check_sampling
 from .data import check_labels
 from .diffusion.denoiser import Clipped, Denoiser, Guided, NetworkDenoiser
 from .samplers import DDIM, SAMPLERS, Sampler, Step, make_grid
+from .shipped import shipped
 from .training.checkpoint import MODEL, latest_checkpoint
 
 MOST_IMAGES = 1_000_000
@@ -23,7 +24,7 @@ MOST_IMAGES = 1_000_000
 class SamplingOptions(TypedDict, total=False):
     """What may differ from the recipe's ``[sampling]``; see ``mezzotint sample --help``."""
 
-    sampler: Literal["ddpm", "ddpm-large", "ddim", "dpm++", "heun"]
+    sampler: Literal["ddpm", "ddpm-large", "ddim", "dpm++", "heun", "consistency"]
     steps: int
     grid: Literal["linspace", "trailing", "quadratic", "log-snr"]
     guidance: float
@@ -178,7 +179,8 @@ def collect(moments: Iterator[Step]) -> Trajectory:
 
 
 def find_weights(path: str | Path) -> Path:
-    """The weights file that ``path`` stands for: itself, or a run's or checkpoint's own.
+    """The weights file that ``path`` stands for: itself, a run's or checkpoint's own, or, where
+    there is nothing of that name, the shipped model's.
 
     Raises FileNotFoundError, saying what was looked for.
     """
@@ -186,7 +188,13 @@ def find_weights(path: str | Path) -> Path:
     if path.is_file():
         return path
     if not path.exists():
-        raise FileNotFoundError(f"there is no model at {path}: give a run folder or a weights file")
+        known = shipped("models")
+        if str(path) in known:
+            return known[str(path)]
+        raise FileNotFoundError(
+            f"there is no model at {path}: give a run folder, a weights file, or a shipped model:"
+            f" {', '.join(known)}.{options.nearest(str(path), known)}"
+        )
     if (path / MODEL).is_file():
         return path / MODEL
     checkpoint = latest_checkpoint(path / "checkpoints")
@@ -196,7 +204,8 @@ def find_weights(path: str | Path) -> Path:
 
 
 def load(path: str | Path, device: str | None = None) -> Model:
-    """The model in a run folder, a checkpoint or a weights file, on ``device`` or the best there is.
+    """The model in a run folder, a checkpoint or a weights file, or a shipped one by its name, on
+    ``device`` or the best there is.
 
     Raises FileNotFoundError or ValueError, saying why, where there is none.
     """

@@ -19,11 +19,18 @@ import torch
 
 from . import build, options, pixels, runtime, weights
 from .config import Recipe, RecipeError
+from .diffusion.denoiser import NetworkDenoiser
 from .files import whole_file
-from .model import Model
+from .model import Model, find_weights, load
 from .progress import progress
 from .recipes import as_recipe
-from .training.checkpoint import MODEL, latest_checkpoint, load_checkpoint, save_checkpoint
+from .training.checkpoint import (
+    MODEL,
+    latest_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    sha256,
+)
 from .training.log import MetricsLog, read_metrics
 from .training.state import TrainingState
 from .training.trainer import Hook, Stopped, Trainer
@@ -89,7 +96,7 @@ def train(
         + ", ".join(f"{name} {count:,}" for name, count in data.counts().items()))  # fmt: skip
     for warning in data.warnings():
         say(f"warning: {warning}")
-    trainer = Trainer(recipe, data)
+    trainer = Trainer(recipe, data, teacher=_teacher(recipe, build.spec_of(data)))
     main = trainer.accelerator.is_main_process
     if resume is not None:
         _continue(trainer, folder, say)
@@ -115,6 +122,34 @@ class StoppedBySignal(Exception):
             f"stopped at step {stopped.step:,}, saved; go on with: mezzotint train --resume {folder}"
         )
         self.signal = stopped.signal
+
+
+def _kind(recipe: Recipe) -> tuple[Any, ...]:
+    """What two models must share for the weights of one to mean the same in the other."""
+    section = recipe.diffusion
+    return recipe.net, section.schedule, section.timesteps, section.parametrization
+
+
+def _teacher(recipe: Recipe, spec: weights.ImageSpec) -> NetworkDenoiser | None:
+    """The model that a recipe distills, if it does."""
+    told = recipe.distillation
+    if told.teacher is None:
+        return None
+    path = find_weights(told.teacher)
+    if told.sha256 is not None and sha256(path) != told.sha256:
+        raise RecipeError(
+            f"distillation.teacher = {told.teacher!r} is not the model this recipe was made for:"
+            f" the SHA-256 of {path} is another than distillation.sha256"
+        )
+    teacher = load(path, "cpu")
+    if _kind(recipe) != _kind(teacher.recipe):
+        raise RecipeError(
+            f"the recipe's net or diffusion is not that of its teacher {told.teacher}: a student"
+            " begins from its teacher's weights; `mezzotint distill` takes both from the teacher"
+        )
+    if teacher.spec != spec:
+        raise RecipeError(f"the teacher {told.teacher} was trained on other images: {teacher.spec}")
+    return teacher.denoiser
 
 
 def _continue(trainer: Trainer, folder: Path, say: Callable[[str], None]) -> None:

@@ -17,6 +17,7 @@ Begin with `mezzotint train digits` (about five minutes on two cores), then
 
 VERBS = {
     "train": "Train a model.",
+    "distill": "Make a trained model fast: one to four evaluations an image.",
     "sample": "Generate images of classes.",
     "gif": "Show the whole denoising, from noise to image.",
     "evaluate": "Measure how good a model is, and how sure that is.",

@@ -37,6 +37,23 @@ def base_recipe(tokens: Sequence[str]) -> Recipe:
     return options.replace(recipe, {"net": {"name": net}}) if net else recipe
 
 
+def run_until_stopped(
+    recipe: Recipe, out: Path | None, resume: Path | None = None, changes: str = "refuse"
+) -> Path:
+    """Train, and return the run's folder; leave with the status of a signal, or 1 on divergence."""
+    from ..run import StoppedBySignal
+    from ..run import train as run_training
+    from ..training.trainer import Diverged
+
+    try:
+        return run_training(recipe, out, resume=resume, changes=changes)
+    except Diverged as diverged:
+        sys.exit(f"mezzotint: {diverged}")
+    except StoppedBySignal as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(128 + int(stopped.signal or 0))
+
+
 def command_for(base: Recipe, named: str) -> Callable[..., None]:
     """The command ``train`` with a flag for each field of ``base``."""
 
@@ -70,21 +87,11 @@ def command_for(base: Recipe, named: str) -> Callable[..., None]:
         changes
             Whether a resumed run may differ from its recipe.
         """
-        from ..run import StoppedBySignal
-        from ..run import train as run_training
-        from ..training.trainer import Diverged
-
         if recipe is not None and (resume is not None or recipe != named):
             where = "a resumed run has its own" if resume else "it comes first, before all flags"
             raise RecipeError(f"the recipe {recipe!r} cannot stand here: {where}")
-        try:
-            final = options.replace(base, nested(flags))
-            folder = run_training(final, out, resume=resume, changes=changes)
-        except Diverged as diverged:
-            sys.exit(f"mezzotint: {diverged}")
-        except StoppedBySignal as stopped:
-            print(stopped, file=sys.stderr)
-            sys.exit(128 + int(stopped.signal or 0))
+        final = options.replace(base, nested(flags))
+        folder = run_until_stopped(final, out, resume, changes)
         print(f"done: {folder}\ntry: mezzotint sample {folder} 7", file=sys.stderr)
 
     return with_flags(train, recipe_flags(base))

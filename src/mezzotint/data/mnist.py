@@ -1,12 +1,12 @@
 """MNIST (LeCun et al. 1998): 60,000 and 10,000 grey digits of 28x28, shipped with the package."""
 
 import hashlib
-from importlib import resources
 from pathlib import Path
 from typing import Literal
 
 import torch
 
+from ..shipped import ASSETS
 from . import idx
 from .images import ImageData
 
@@ -38,7 +38,7 @@ def mnist(split: Split = "train", folder: Path | None = None) -> ImageData:
     Raises FileNotFoundError where a file is missing, ValueError where one is not MNIST's.
     """
     if folder is None:
-        folder = Path(str(resources.files("mezzotint"))) / "assets" / "mnist"
+        folder = ASSETS / "mnist"
     arrays = []
     for name, sha256 in FILES[split].items():
         path = _find(folder, name)

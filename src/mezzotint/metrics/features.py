@@ -3,7 +3,6 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import torch
@@ -17,6 +16,7 @@ from ..data import ImageData
 from ..files import whole_file
 from ..nets.classifiers import CLASSIFIERS
 from ..progress import progress
+from ..shipped import shipped
 from ..weights import save
 
 SHIPPED = {"features": "digits-plain", "witness": "digits-residual"}
@@ -48,12 +48,13 @@ def load_classifier(name: str | Path) -> Classifier:
 
     Raises FileNotFoundError or ValueError where it is none.
     """
-    path = (
-        Path(str(resources.files("mezzotint"))) / "assets" / "classifiers" / f"{name}.safetensors"
-    )
-    path = path if path.is_file() else Path(name)
+    known = shipped("classifiers")
+    path = known.get(str(name), Path(name))
     if not path.is_file():
-        raise FileNotFoundError(f"there is no classifier {name}")
+        raise FileNotFoundError(
+            f"there is no classifier {name}: give a file of `mezzotint train-classifier`, or one of"
+            f" {', '.join(known)}"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

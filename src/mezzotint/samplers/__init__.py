@@ -1,5 +1,6 @@
 """Samplers, by name: ways from noise to an image, each a generator of :class:`Step`."""
 
+from .consistency import Multistep
 from .ddim import DDIM
 from .ddpm import DDPM
 from .dpm import DPMSolver
@@ -13,8 +14,10 @@ SAMPLERS: dict[str, Sampler] = {
     "ddim": DDIM(),
     "dpm++": DPMSolver(),
     "heun": Heun(),
+    "consistency": Multistep(),
 }
 
 __all__ = [
-    "DDIM", "DDPM", "GRIDS", "SAMPLERS", "DPMSolver", "Heun", "Noise", "Sampler", "Step", "make_grid",
+    "DDIM", "DDPM", "GRIDS", "SAMPLERS", "DPMSolver", "Heun", "Multistep", "Noise", "Sampler", "Step",
+    "make_grid",
 ]  # fmt: skip

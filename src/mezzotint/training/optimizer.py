@@ -6,13 +6,21 @@ import torch
 from torch import nn
 
 from ..config import Training
+from .muon import Muon
+
+# Muon's steps are measured in singular values, AdamW's in elements: beside Muon's rate AdamW's is
+# this share of it.
+ADAM_SHARE = 0.15
 
 
 def make_optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
-    """Adam (Kingma and Ba 2015) or AdamW (Loshchilov and Hutter 2019), fused where torch can.
+    """Adam (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019), fused where torch can, or Muon
+    for the matrices and AdamW for the rest (``muon.py``).
 
     Weight decay spares biases, norms and embeddings of one dimension.
     """
+    if training.optimizer == "muon":
+        return _muon(network, training)
     parameters = [p for p in network.parameters() if p.requires_grad]
     fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
     if training.optimizer == "adam":
@@ -22,6 +30,19 @@ def make_optimizer(network: nn.Module, training: Training) -> torch.optim.Optimi
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=training.learning_rate, fused=fused)
+
+
+def _muon(network: nn.Module, training: Training) -> Muon:
+    tables = {id(m.weight) for m in network.modules() if isinstance(m, nn.Embedding)}
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    matrices = [p for p in parameters if p.ndim > 1 and id(p) not in tables]
+    rest = [p for p in parameters if p.ndim <= 1 or id(p) in tables]
+    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
+    groups = [
+        {"params": matrices, "weight_decay": training.weight_decay, "orthogonal": True},
+        {"params": rest, "weight_decay": 0.0, "share": ADAM_SHARE},
+    ]
+    return Muon(groups, training.learning_rate, fused)
 
 
 def learning_rate(step: int, training: Training) -> float:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from .. import build, pixels
 from ..config import Recipe
 from ..data import ImageData
+from ..diffusion.denoiser import NetworkDenoiser
 from ..runtime import generator, place
 from .batches import INIT, QUESTION, batch_indices
 from .ema import Ema
@@ -63,11 +64,16 @@ def _precision(recipe: Recipe, gpu: bool) -> str:
 class Trainer:
     """Trains ``recipe`` on ``data``; ``log(entry)`` receives the metrics, every log_every steps.
 
+    With a ``teacher`` training begins from its weights and follows it (``diffusion/consistency.py``).
     Raises ValueError where the recipe does not fit the data or the machine.
     """
 
     def __init__(
-        self, recipe: Recipe, data: ImageData, log: Callable[[dict[str, Any]], None] | None = None
+        self,
+        recipe: Recipe,
+        data: ImageData,
+        log: Callable[[dict[str, Any]], None] | None = None,
+        teacher: NetworkDenoiser | None = None,
     ) -> None:
         self.recipe, self.log = recipe, log
         gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
@@ -82,18 +88,25 @@ class Trainer:
         self.images = data.images.to(self.device)
         self.labels = data.labels.to(self.device) if data.classes else None
         self.spec = build.spec_of(data)
-        self.objective = build.make_objective(recipe, self.spec)
-        self.state = self._initial_state()
+        self.objective = (
+            build.make_objective(recipe, self.spec)
+            if teacher is None
+            else build.make_consistency(recipe, teacher)
+        )
+        self.state = self._initial_state(teacher)
         self.wrapped: torch.nn.Module = self.accelerator.prepare_model(self.state.network)
         if recipe.training.compile:
             self.wrapped.compile()
         self.denoiser = build.make_denoiser(recipe, self.wrapped)
 
-    def _initial_state(self) -> TrainingState:
+    def _initial_state(self, teacher: NetworkDenoiser | None) -> TrainingState:
         training = self.recipe.training
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator(self.recipe.seed, INIT).initial_seed())
             network = place(build.make_network(self.recipe, self.spec), self.device)
+        if teacher is not None:
+            network.load_state_dict(teacher.network.state_dict())
+            place(teacher.network, self.device)
         ema = Ema(network, training.ema) if training.ema else None
         return TrainingState(
             network, make_optimizer(network, training), ema, self.accelerator.scaler
@@ -177,7 +190,7 @@ class Trainer:
         """Apply the gradients that are there, unless they are not finite; their norm."""
         state, training = self.state, self.recipe.training
         for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate(step, training)
+            group["lr"] = learning_rate(step, training) * group.get("share", 1.0)
         if state.scaler is not None:
             state.scaler.unscale_(state.optimizer)
         limit = float("inf") if training.clip is None else training.clip

@@ -1,0 +1,96 @@
+"""Few-step training: a network that jumps from any moment of a path straight to its end.
+
+The probability flow leads every noise along a path to an image, and a consistency function answers,
+anywhere on a path, with its end (Song et al. 2023, "Consistency Models", section 3):
+
+    f(x_t, t) = x_0 on the path through x_t,        f(x_0, 0) = x_0.
+
+Two neighbours on a path have the same end, and that is the whole objective. With one step of the
+teacher's from t to r < t along its path (DDIM's),
+
+    x_r = alpha_r x0_hat(x_t) + sigma_r eps_hat(x_t)
+    loss = d( f(x_t, t), f(x_r, r) without gradient ) / (t - r),     d(a, b) = sqrt(|a - b|^2 + c^2) - c,
+
+c = 0.00054 sqrt(dimensions) (Song and Dhariwal 2024, section 3.3; the weight: Geng et al. 2024,
+"Consistency Models Made Easy", section 3.3). Tuning begins where the teacher already is: with
+r = (1 - gap) t and gap = 1 the target is the teacher's own x0_hat, and each stage of the run halves
+the gap (Geng et al., section 3.2). The teacher is followed with guidance, so that the student's
+images are guided ones and need no second pass.
+
+``f(x_0, 0) = x_0`` needs no care: every parametrization answers with x_t itself where sigma is 0.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .denoiser import Denoiser, Labels
+from .level import Coefficient, Images
+from .objectives import Question, Uniforms, stratified
+from .process import diffuse
+from .schedules import Schedule
+
+
+@dataclass(frozen=True)
+class Pair(Question):
+    """A question about two moments of one path: ``t``, and ``earlier``, nearer to the image."""
+
+    earlier: Coefficient
+
+    def part(self, rows: slice) -> "Pair":
+        return replace(self, t=self.t[rows], eps=self.eps[rows], hidden=self.hidden[rows],
+                       earlier=self.earlier[rows])  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consistency:
+    """Consistency tuning after ``teacher``, whose guidance and clipping the student takes over.
+
+    ``stages``: how many halvings of the gap the run goes through, the first at gap 1.
+    """
+
+    teacher: Denoiser
+    stages: int = 6
+    times: Callable[[Uniforms], Uniforms] = stratified
+
+    def gap(self, progress: float) -> float:
+        """``(t - r) / t`` when the share ``progress`` of training is done."""
+        return 0.5 ** min(int(progress * self.stages), self.stages - 1)
+
+    def ask(
+        self, shape: torch.Size, schedule: Schedule, generator: torch.Generator, progress: float
+    ) -> Pair:
+        """Draw pairs of times, and noise, for a batch of ``shape``, all from ``generator``."""
+        u = torch.rand(shape[0], generator=generator, dtype=torch.float64).clamp(min=1e-9)
+        t = schedule.snap(self.times(u))
+        earlier = t * (1 - self.gap(progress))
+        if schedule.timesteps is not None:
+            earlier = (earlier * schedule.timesteps).floor() / schedule.timesteps
+        hidden = torch.ones(shape[0])  # no label ever is
+        return Pair(t, torch.randn(shape, generator=generator), hidden, earlier)
+
+    def __call__(
+        self, denoiser: Denoiser, x0: Images, labels: Labels | None, question: Question
+    ) -> Float[Tensor, " batch"]:
+        """The loss of each image."""
+        assert isinstance(question, Pair)
+        t, r, level = question.t, question.earlier, denoiser.schedule.level
+        x_t = diffuse(x0, question.eps.to(x0), level(t))
+        with torch.no_grad():
+            seen = self.teacher(x_t, t, labels)
+            end = denoiser(diffuse(seen.x0, seen.eps, level(r)), r, labels).x0
+        distance = _pseudo_huber(denoiser(x_t, t, labels).x0 - end)
+        return distance / (t - r).to(distance)
+
+
+def _pseudo_huber(
+    difference: Float[Tensor, "batch channels height width"],
+) -> Float[Tensor, " batch"]:
+    """``sqrt(|difference|^2 + c^2) - c`` of each image: a distance, with a gradient at 0 too."""
+    flat = difference.flatten(1)
+    c = 0.00054 * math.sqrt(flat.shape[1])
+    return (flat.square().sum(1) + c**2).sqrt() - c
