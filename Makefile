@@ -1,8 +1,8 @@
-# Verbs: demo, test, test-slow, lint, docs, clean. Each builds the environment it needs in .venv.
+# Verbs: demo, weights, bench, test, test-slow, lint, docs, clean. Each builds the environment it needs in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint docs clean
+.PHONY: demo weights bench test test-slow lint docs clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -19,6 +19,19 @@ demo: .venv/installed
 	$(BIN)/mezzotint gif demo --out demo/gifs --layout grid
 	$(BIN)/mezzotint evaluate demo --count 2000
 	@echo "The grid: demo/digits.png   The films: demo/gifs/   The loss curve: demo/loss.png   The measures: demo/evaluation.png"
+
+# Train the shipped models again, measure them and put them in their place: about three hours.
+weights: .venv/installed
+	$(BIN)/mezzotint train $(if $(wildcard runs/digits-long/recipe.toml),--resume runs/digits-long,digits-long --out runs/digits-long)
+	$(BIN)/python benchmarks/release.py runs/digits-long digits
+	$(BIN)/mezzotint distill digits --out runs/digits-fast
+	$(BIN)/python benchmarks/release.py runs/digits-fast digits-fast
+
+# Measure speed, into docs/benchmarks.md; time to quality against peers is a command of its own.
+bench: .venv/installed
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/startup.py
 
 test: .venv/installed
 	$(BIN)/pytest

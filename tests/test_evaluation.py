@@ -230,7 +230,7 @@ def test_the_command_measures_images_of_others_and_refuses_sampling_options(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(evaluation, "reference_of", lambda data: small)
+    monkeypatch.setattr(evaluation, "reference_of", lambda *chosen: small)
     images, labels = small.train.images[:200, 0].numpy(), small.train.labels[:200].numpy()
     np.savez(tmp_path / "a.npz", images=images, labels=labels)
     out = tmp_path / "out"

@@ -19,7 +19,7 @@ def test_four_hundred_steps_of_digits_are_mostly_what_was_asked_for(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     recipe = as_recipe("digits", {"training": {"steps": 400, "ema": 0.99, "sample_every": 0}})
     model = load(train(recipe, tmp_path / "run"))
-    reference = evaluation.reference_of("mnist")
+    reference = evaluation.reference_of()
     values = evaluation.evaluate_model(model, reference, count=500, guidance=2.0).values
     assert values["accuracy"][0] > 0.7  # chance is 0.1
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from .config import Recipe
-from .data import DATASETS, ImageData, Split
+from .data import Frame, ImageData, Split, open_data
 from .diffusion.consistency import Consistency
 from .diffusion.denoiser import Clipped, Guided, NetworkDenoiser
 from .diffusion.objectives import LOSSES, TIMES, WEIGHTINGS, Curriculum, Objective
@@ -20,8 +20,14 @@ from .weights import ImageSpec
 def load_data(recipe: Recipe, split: Split = "train") -> ImageData:
     """The recipe's images, at the recipe's size."""
     section = recipe.data
-    data = DATASETS[section.name](split, Path(section.folder) if section.folder else None)
-    return data.fitted((section.size, section.size), section.fit) if section.size else data
+    frame = Frame(
+        size=(section.size, section.size) if section.size else None,
+        fit=section.fit,
+        channels=section.channels,
+        background=section.background,
+    )
+    folder = Path(section.folder) if section.folder else None
+    return open_data(section.name, split, folder=folder, frame=frame, broken=section.broken)
 
 
 def spec_of(data: ImageData) -> ImageSpec:

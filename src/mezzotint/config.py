@@ -6,6 +6,7 @@ types are the keys of the registries, which the tests compare.
 """
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Literal
 
 
@@ -19,15 +20,35 @@ class RecipeError(ValueError):
     """A recipe that cannot be: names the key, the value and what would do."""
 
 
+DATA_NAMES = (
+    "mnist", "fashion-mnist", "kmnist", "emnist-byclass", "emnist-bymerge", "emnist-balanced",
+    "emnist-letters", "emnist-digits", "emnist-mnist", "cifar10", "cifar100",
+)  # fmt: skip
+DATA_KINDS = ("folder", "npz", "idx")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Data:
     """The images to learn from."""
 
-    name: Literal["mnist"] = option("mnist", "data set")
+    name: str = option(
+        "mnist",
+        "data set (mnist, fashion-mnist, kmnist, emnist-letters, ..., cifar10, cifar100), or images of"
+        " your own: folder:PATH (one folder per class, or none), npz:PATH, idx:PATH",
+    )
     folder: str | None = option(None, "folder that already holds the data set's files, .gz or raw")
     size: int | None = option(None, "side in pixels to bring images to; as they are if not given",
                               least=1)  # fmt: skip
-    fit: Literal["resize", "pad"] = option("resize", "how to bring images to size")
+    fit: Literal["crop", "pad", "resize"] = option(
+        "crop", "how to bring images to size: cut, put on the background, or stretched"
+    )
+    channels: int | None = option(None, "1 for grey, 3 for colour; as images are if not given",
+                                  least=1, most=3)  # fmt: skip
+    background: int = option(0, "grey level behind transparent pixels", least=0, most=255)
+    broken: Literal["refuse", "skip"] = option("refuse", "what to do with pictures that are broken")
+    balance: Literal["none", "classes"] = option(
+        "none", "classes: show rare classes as often as common ones"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,16 +115,18 @@ class Training:
     batch: int = option(64, "images per step, over all processes", least=1)
     accumulate: int = option(1, "parts that a batch is computed in, to save memory", least=1)
     optimizer: Literal["adam", "adamw", "muon"] = option(
-        "adamw", "optimizer; muon: orthogonal updates for matrices, adamw for the rest"
+        "muon", "optimizer; muon: orthogonal updates for matrices, adamw for the rest"
     )
-    learning_rate: float = option(3e-3, "peak learning rate", least=0)
-    weight_decay: float = option(0.01, "decoupled weight decay (adamw)", least=0)
+    learning_rate: float = option(
+        0.02, "peak learning rate: about 0.02 for muon, 0.003 for adamw", least=0
+    )
+    weight_decay: float = option(0.01, "decoupled weight decay (adamw, muon)", least=0)
     warmup: int = option(200, "steps over which the learning rate rises from 0", least=0)
     decay: Literal["none", "linear", "cosine"] = option(
         "linear", "how the learning rate falls to 0 by the last step"
     )
     clip: float | None = option(None, "largest gradient norm; unlimited if not given", least=1e-6)
-    ema: float = option(0.999, "decay of the weights' moving average; 0 is off", least=0,
+    ema: float = option(0.995, "decay of the weights' moving average; 0 is off", least=0,
                         most=0.999999)  # fmt: skip
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
         "auto", "arithmetic: auto is bf16 on GPUs that have it and fp32 elsewhere"
@@ -175,6 +198,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         diffusion, sampling = self.diffusion, self.sampling
+        check_data_name(self.data.name)
+        if self.data.channels == 2:
+            raise RecipeError("data.channels = 2: images are grey (1) or in colour (3)")
         if diffusion.schedule != "flow" and diffusion.timesteps is None:
             raise RecipeError(
                 f"diffusion.schedule = {diffusion.schedule!r} is a table:"
@@ -204,6 +230,17 @@ def check_sampling(sampling: Sampling, timesteps: int | None) -> None:
     if sampling.eta is not None and sampling.sampler != "ddim":
         raise RecipeError(f"eta is an option of sampler 'ddim'; {sampling.sampler!r} has none")
     check_interval("interval", sampling.interval)
+
+
+def check_data_name(name: str) -> None:
+    """Refuse a data set that is neither known nor a kind of files of one's own."""
+    kind, colon, path = name.partition(":")
+    if name in DATA_NAMES or (colon and kind in DATA_KINDS and path):
+        return
+    known = [*DATA_NAMES, *(f"{kind}:PATH" for kind in DATA_KINDS)]
+    close = get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise RecipeError(f"data.name = {name!r}: it is one of {', '.join(known)}.{hint}")
 
 
 def check_interval(name: str, interval: tuple[float, float]) -> None:

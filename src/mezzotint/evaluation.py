@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate.state import PartialState
 from accelerate.utils.operations import gather_object
 from torch import Tensor
 
 from . import __version__, build, pixels
-from .config import RecipeError
-from .data import DATASETS
+from .config import Data, Recipe, RecipeError
 from .data.foreign import Images
 from .diffusion.classify import denoising_errors
 from .diffusion.likelihood import bits_per_dimension, flow_bits, variational_bound
@@ -27,15 +25,31 @@ from .metrics.measure import MINIMUM, Measured, Reference, floors, make_referenc
 from .metrics.report import Evaluation
 from .model import Model, SamplingOptions
 from .progress import progress
-from .runtime import generator
+from .runtime import generator, processes
 from .samplers import make_grid
 
 
-def reference_of(dataset: str = "mnist", folder: Path | None = None) -> Reference:
-    """The data set to measure against, seen by the shipped classifiers."""
-    train, test = (DATASETS[dataset](split, folder) for split in ("train", "test"))
-    judge, witness = (load_classifier(SHIPPED[role]) for role in ("features", "witness"))
-    return make_reference(train, test, judge, witness)
+def reference_of(
+    data: Data | None = None, judge: str | Path | None = None, witness: str | Path | None = None
+) -> Reference:
+    """The data set to measure against, seen by two classifiers: the shipped ones if none are named.
+
+    Raises ValueError where a classifier was made for other classes.
+    """
+    recipe = Recipe(data=data or Data())
+    train, test = (build.load_data(recipe, split) for split in ("train", "test"))
+    judges = [
+        load_classifier(name or SHIPPED[role])
+        for name, role in ((judge, "features"), (witness, "witness"))
+    ]
+    for found in judges:
+        if found.classes != train.classes:
+            raise RecipeError(
+                f"{found.name} tells {', '.join(found.classes)} apart, the images are of other classes"
+                f" ({', '.join(train.classes) or 'none'}): train two on them with `mezzotint"
+                " train-classifier`, and name them with --judge and --witness"
+            )
+    return make_reference(train, test, judges[0], judges[1])
 
 
 def balanced(count: int, classes: int) -> list[int]:
@@ -49,7 +63,7 @@ def draw(model: Model, count: int, seed: int, changes: SamplingOptions, batch: i
     Under torchrun each process draws its share, and all get all: the same images as one process
     draws, since an image depends on its seed and number alone.
     """
-    classes, state = len(model.spec.classes), _processes()
+    classes, state = len(model.spec.classes), processes()
     labels = balanced(count, classes) if classes else None
     with state.split_between_processes(list(range(count))) as mine:
         part = None if labels is None else [labels[number] for number in mine]
@@ -62,14 +76,9 @@ def draw(model: Model, count: int, seed: int, changes: SamplingOptions, batch: i
     return Images(images, None if labels is None else torch.tensor(labels))
 
 
-def _processes() -> PartialState:
-    """The processes of this run: one, unless it was started by torchrun."""
-    return PartialState(cpu=not torch.cuda.is_available())
-
-
 def is_main() -> bool:
     """Whether this process is the one that writes."""
-    return bool(_processes().is_main_process)
+    return bool(processes().is_main_process)
 
 
 def evaluate_images(found: Images, reference: Reference, source: str) -> Evaluation:

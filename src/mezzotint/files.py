@@ -8,6 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def cache_folder() -> Path:
+    """The user's cache folder of this package."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "mezzotint"
+
+
 def _sync(path: Path) -> None:
     """Bring a file's or a folder's content to the disk itself."""
     handle = os.open(path, os.O_RDONLY)

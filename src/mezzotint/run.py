@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils.operations import broadcast_object_list
 
 from . import build, options, pixels, runtime, weights
 from .config import Recipe, RecipeError
@@ -79,8 +80,8 @@ def train(
 
     ``recipe``: digits if not given, or that of the run to resume. ``out``: where; a new folder under
     runs/ if not given. ``resume``: an earlier run's folder to continue instead. Raises RecipeError
-    where recipe, folder or data do not fit, before anything is
-    computed; StoppedBySignal after SIGINT or SIGTERM, when all has been saved.
+    where recipe, folder or data do not fit, before anything is computed; StoppedBySignal after SIGINT
+    or SIGTERM, when all has been saved.
     """
     runtime.prepare()
     if recipe is None:
@@ -91,9 +92,14 @@ def train(
             raise RecipeError("a resumed run goes on in its own folder: leave out --out")
         check_resume(Path(resume), recipe, changes)
     folder = Path(resume) if resume is not None else new_folder(recipe, Path(out) if out else None)
-    data = build.load_data(recipe)
-    say(f"{len(data):,} images of {data.size[0]}x{data.size[1]}x{data.channels}; per class: "
-        + ", ".join(f"{name} {count:,}" for name, count in data.counts().items()))  # fmt: skip
+    state = runtime.processes()
+    folder = Path(broadcast_object_list([str(folder)])[0])  # the first process's clock names it
+    if not state.is_main_process:
+        say = _silent
+    with state.main_process_first():  # which decodes pictures into the cache, if there are any
+        data = build.load_data(recipe)
+    counts = ", ".join(f"{name} {count:,}" for name, count in data.counts().items())
+    say(f"{len(data):,} images of {data.size[0]}x{data.size[1]}x{data.channels}; {counts}")
     for warning in data.warnings():
         say(f"warning: {warning}")
     trainer = Trainer(recipe, data, teacher=_teacher(recipe, build.spec_of(data)))
@@ -112,6 +118,10 @@ def train(
     if stopped.signal is not None:
         raise StoppedBySignal(folder, stopped)
     return folder
+
+
+def _silent(text: str) -> None:
+    """What processes other than the first have to say."""
 
 
 class StoppedBySignal(Exception):

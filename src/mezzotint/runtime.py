@@ -1,13 +1,16 @@
 """The machine: memory allocator, denormals, threads, device and memory format, chosen in one place;
-and randomness as a function of (seed, step, rank), never of history."""
+and randomness as a function of (seed, step) or (seed, image), never of history."""
 
 import ctypes
 import os
 import platform
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from accelerate.state import PartialState
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 
@@ -40,6 +43,14 @@ def prepare() -> None:
         torch.set_flush_denormal(True)
 
 
+def processes() -> "PartialState":
+    """The processes of this run: one, unless it was started by torchrun."""
+    from accelerate.state import PartialState
+
+    # Under torchrun without a GPU, accelerate would otherwise make every process a lone rank 0.
+    return PartialState(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()))
+
+
 def pick_device(name: str | None = None) -> torch.device:
     """The device ``name``, or the best there is.
 
@@ -66,7 +77,7 @@ def place(network: Network, device: torch.device) -> Network:
 
 
 def generator(seed: int, *path: int) -> torch.Generator:
-    """A generator for the place ``path`` (a step, a rank, an image, ...) under ``seed``.
+    """A generator for the place ``path`` (a step, an image, ...) under ``seed``.
 
     Neighbouring places are statistically independent (NumPy's SeedSequence mixes them).
     Raises ValueError where the seed is not in 0..2**63 - 1.

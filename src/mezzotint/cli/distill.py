@@ -1,6 +1,5 @@
 """``mezzotint distill``"""
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from .. import options
 from ..config import Recipe, RecipeError
 from ..recipes import RECIPES
 from .flags import nested, recipe_flags, with_flags
-from .train import run_until_stopped
+from .train import run_until_stopped, say_done
 
 FAST = RECIPES["digits-fast"]
 
@@ -62,7 +61,7 @@ def command_for(base: Recipe) -> Callable[..., None]:
         if final.distillation.teacher != model:
             raise RecipeError(f"the model {model!r} cannot stand here: it comes first")
         folder = run_until_stopped(final, out)
-        print(f"done: {folder}\ntry: mezzotint sample {folder} 7", file=sys.stderr)
+        say_done(folder)
 
     return with_flags(distill, recipe_flags(base))
 

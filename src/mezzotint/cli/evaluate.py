@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from ..config import RecipeError, Sampling
-from ..options import nearest
+from ..config import Data, RecipeError, Sampling
+from ..options import replace
 from .common import set_values
 from .flags import section_flags, with_flags
+from .sweep import measure_sweep
 
 if TYPE_CHECKING:
     from ..metrics.measure import Reference
     from ..metrics.report import Evaluation
-    from ..model import Model
 
 
 def evaluate(
@@ -24,7 +24,9 @@ def evaluate(
     bits: int = 0,
     classify: int = 0,
     sweep: str | None = None,
-    data: Literal["mnist"] = "mnist",
+    data: str | None = None,
+    judge: Path | None = None,
+    witness: Path | None = None,
     against: Path | None = None,
     out: Path | None = None,
     device: str | None = None,
@@ -57,7 +59,12 @@ def evaluate(
     sweep
         A sampling option and its values, such as guidance=1,1.5,2 or steps=1,2,4,8,16.
     data
-        Data set to measure against.
+        Data set to measure against, as in a recipe; the model's own, or mnist, if not given.
+    judge
+        Classifier (`mezzotint train-classifier`) whose features and answers measure; the shipped one for
+        digits if not given.
+    witness
+        A second classifier, built differently, that repeats distance and accuracy.
     against
         RGB only: real images (.npz or folder) to measure against, by Inception-FID (extra [fid]).
     out
@@ -80,15 +87,19 @@ def evaluate(
     if what.suffix == ".npz" or (what.is_dir() and not _is_model(what)):
         if changes or sweep or bits or classify or seeds > 1:
             raise RecipeError(f"{what} holds images: options of sampling do not apply")
-        _evaluate_images(what, data, against, folder)
+        section = replace(Data(), {} if data is None else {"name": data})
+        _evaluate_images(what, against, folder, section, judge, witness)
         return
     if against is not None:
         raise RecipeError("--against goes with images (.npz or a folder), not with a model")
     loaded = model.load(what, device)
     loaded.sampling(**changes)
-    reference = evaluation.reference_of(data)
+    own = loaded.recipe.data
+    reference = evaluation.reference_of(
+        own if data is None else replace(own, {"name": data}), judge, witness
+    )
     if sweep is not None:
-        _sweep(loaded, reference, sweep, count, changes, str(what), folder)
+        measure_sweep(loaded, reference, sweep, count, changes, str(what), folder)
         return
     result = evaluation.evaluate_model(
         loaded, reference, count=count, seeds=range(seeds), bits=bits, source=str(what), **changes
@@ -99,7 +110,10 @@ def evaluate(
     _report(result, reference, folder)
 
 
-def _evaluate_images(what: Path, data: str, against: Path | None, folder: Path) -> None:
+def _evaluate_images(
+    what: Path, against: Path | None, folder: Path, data: Data, judge: Path | None,
+    witness: Path | None,
+) -> None:  # fmt: skip
     """Measure images that are already there, of whatever system."""
     from .. import evaluation
     from ..data.foreign import read_images
@@ -107,7 +121,7 @@ def _evaluate_images(what: Path, data: str, against: Path | None, folder: Path) 
     if against is not None:
         _inception(what, against)
         return
-    reference = evaluation.reference_of(data)
+    reference = evaluation.reference_of(data, judge, witness)
     found = read_images(what, reference.test.classes)
     if found.images.shape[1] == 3 and reference.test.channels == 1:
         raise RecipeError(f"{what} holds RGB images: say --against what, for Inception-FID")
@@ -180,62 +194,6 @@ def _print_table(result: "Evaluation") -> None:
     for row in rows_of(result):
         table.add_row(*row)
     Console().print(table)
-
-
-def _sweep(
-    model: "Model",
-    reference: "Reference",
-    sweep: str,
-    count: int,
-    changes: dict[str, Any],
-    source: str,
-    folder: Path,
-) -> None:
-    """Measure along one option: a table, sweep-OPTION.json and .png."""
-    import json
-
-    from .. import evaluation
-    from ..files import whole_file
-    from ..viz.report import save_sweep
-
-    name, values = _parse_sweep(sweep)
-    settings = [changes | {name: value} for value in values]
-    for setting in settings:
-        model.sampling(**setting)  # all are checked before the first is measured
-    shown = ("accuracy", "digit_fid", "precision", "recall")
-    rows, floor = [], dict[str, float]()
-    for value, setting in zip(values, settings, strict=True):
-        result = evaluation.evaluate_model(model, reference, count=count, source=source, **setting)
-        row: dict[str, Any] = {key: found[0] for key, found in result.values.items()}
-        rows.append(row | {name: value, "protocol": result.protocol})
-        floor = result.floor
-        print(f"{name} {value:g}: " + ", ".join(f"{key} {row[key]:.4g}" for key in shown))
-    if not evaluation.is_main():
-        return
-    print("floor: " + ", ".join(f"{key} {floor[key]:.4g}" for key in shown))
-    path = folder / f"sweep-{name}.json"
-    with whole_file(path) as temporary:
-        document = {"sweep": name, "rows": rows, "floor": floor}
-        temporary.write_text(json.dumps(document, indent=1))
-    with whole_file(path.with_suffix(".png")) as temporary:
-        save_sweep(temporary, name, values, {k: [r[k] for r in rows] for k in shown}, floor)
-    print(path, path.with_suffix(".png"), sep="\n")
-
-
-def _parse_sweep(sweep: str) -> tuple[str, list[Any]]:
-    """``guidance=1,2`` as ("guidance", [1.0, 2.0])."""
-    name, _, listed = sweep.partition("=")
-    kinds: dict[str, type] = {"guidance": float, "steps": int, "eta": float}
-    if name not in kinds:
-        raise RecipeError(
-            f"sweep = {sweep!r}: sweep one of {', '.join(kinds)}.{nearest(name, kinds)}"
-        )
-    try:
-        return name, [kinds[name](value) for value in listed.split(",")]
-    except ValueError:
-        raise RecipeError(
-            f"sweep = {sweep!r}: write values between commas, such as {name}=1,2,4"
-        ) from None
 
 
 def command(tokens: Sequence[str]) -> Callable[..., None]:

@@ -54,6 +54,14 @@ def run_until_stopped(
         sys.exit(128 + int(stopped.signal or 0))
 
 
+def say_done(folder: Path) -> None:
+    """What to do next; said once, however many processes there were."""
+    from ..runtime import processes
+
+    if processes().is_main_process:
+        print(f"done: {folder}\ntry: mezzotint sample {folder} 7", file=sys.stderr)
+
+
 def command_for(base: Recipe, named: str) -> Callable[..., None]:
     """The command ``train`` with a flag for each field of ``base``."""
 
@@ -92,7 +100,7 @@ def command_for(base: Recipe, named: str) -> Callable[..., None]:
             raise RecipeError(f"the recipe {recipe!r} cannot stand here: {where}")
         final = options.replace(base, nested(flags))
         folder = run_until_stopped(final, out, resume, changes)
-        print(f"done: {folder}\ntry: mezzotint sample {folder} 7", file=sys.stderr)
+        say_done(folder)
 
     return with_flags(train, recipe_flags(base))
 

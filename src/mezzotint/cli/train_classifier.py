@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..config import RecipeError
+from ..config import Data, Recipe, RecipeError
+from ..options import replace
 
 
 def train_classifier(
@@ -12,7 +13,9 @@ def train_classifier(
     /,
     *,
     kind: Literal["plain", "residual"] = "plain",
-    data: Literal["mnist"] = "mnist",
+    data: str = "mnist",
+    folder: Path | None = None,
+    size: int | None = None,
     epochs: int = 12,
     seed: int = 0,
 ) -> None:
@@ -28,7 +31,11 @@ def train_classifier(
     kind
         plain gives the features of digit-FID; residual, built differently, is its witness.
     data
-        Data set.
+        Data set, as in a recipe: mnist, fashion-mnist, ..., folder:PATH.
+    folder
+        Folder that already holds the data set's files.
+    size
+        Side in pixels to bring images to; as they are if not given.
     epochs
         Passes over the training split.
     seed
@@ -38,14 +45,16 @@ def train_classifier(
         raise RecipeError(f"out = {out}: it must be a new .safetensors file")
     if epochs < 1:
         raise RecipeError(f"epochs = {epochs}: it must be at least 1")
-    from .. import runtime
-    from ..data import DATASETS
+    from .. import build, runtime
     from ..metrics.features import load_classifier, look, save_classifier
     from ..training.classifier import ClassifierRecipe
     from ..training.classifier import train_classifier as fit
 
     runtime.prepare()
-    train, test = DATASETS[data]("train", None), DATASETS[data]("test", None)
+    section = replace(
+        Data(), {"name": data, "size": size, "folder": str(folder) if folder else None}
+    )
+    train, test = (build.load_data(Recipe(data=section), split) for split in ("train", "test"))
     recipe = ClassifierRecipe(kind=kind, epochs=epochs, seed=seed)
     network = fit(recipe, train)
     save_classifier(out, network, kind, train, f"{data}, training split", recipe)

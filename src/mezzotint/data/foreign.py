@@ -22,13 +22,14 @@ class Images:
     labels: Int64[Tensor, " n"] | None
 
 
-def read_images(path: Path, classes: Sequence[str]) -> Images:
-    """Images of any system: an .npz with ``images`` (uint8, n x h x w, n x h x w x c or n x c x h x w)
-    and perhaps ``labels``, or a folder of pictures, in folders by class if they are labelled.
+def read_images(path: Path, classes: Sequence[str], name: str = "images") -> Images:
+    """Images of any system: an .npz with ``images`` (or another ``name``; uint8, n x h x w,
+    n x h x w x c or n x c x h x w) and perhaps ``labels``, or a folder of pictures,
+    in folders by class if they are labelled.
 
     Without ``classes``, labels are left aside. Raises ValueError, naming file and fault.
     """
-    found = _read_npz(path, classes) if path.suffix == ".npz" else _read_folder(path, classes)
+    found = _read_npz(path, classes, name) if path.suffix == ".npz" else _read_folder(path, classes)
     return Images(_grey_if_all_are(found.images), found.labels)
 
 
@@ -70,15 +71,15 @@ def _read_picture(file: Path) -> Tensor:
     return torch.from_numpy(np.asarray(upright).copy()).permute(2, 0, 1)
 
 
-def _read_npz(path: Path, classes: Sequence[str]) -> Images:
+def _read_npz(path: Path, classes: Sequence[str], images_name: str) -> Images:
     try:
         with np.load(path, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in ("images", "labels") if name in content}
+            arrays = {name: content[name] for name in (images_name, "labels") if name in content}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is no readable .npz file: {error}") from error
-    if "images" not in arrays:
-        raise ValueError(f"{path} has no array 'images'")
-    images = arrays["images"]
+    if images_name not in arrays:
+        raise ValueError(f"{path} has no array {images_name!r}")
+    images = arrays[images_name]
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise ValueError(
             f"{path}: 'images' must be uint8 with 3 or 4 dimensions, not {images.dtype}"

@@ -10,7 +10,9 @@ from jaxtyping import Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
-Fit = Literal["resize", "pad"]
+from .pictures import Fit, fitted
+
+Split = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
@@ -68,28 +70,29 @@ class ImageData:
             found.append(f"few images of class {', '.join(rare)}: expect it to come out worse")
         return found
 
-    def fitted(self, size: tuple[int, int], fit: Fit = "resize") -> "ImageData":
-        """The same data at ``size`` (height, width): resampled bilinearly with antialiasing, or
-        centred on black without touching a pixel (``fit="pad"``, only to larger sizes)."""
+    def fitted(self, size: tuple[int, int], fit: Fit = "crop") -> "ImageData":
+        """The same data at ``size`` (height, width); see :func:`pictures.fitted`."""
         if size == self.size:
             return self
-        if fit == "pad":
-            return ImageData(_pad(self.images, size), self.labels, self.classes)
-        height, width = size
-        resized = [
-            np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR))
+        planes = [
+            np.asarray(fitted(Image.fromarray(plane), size, fit, 0))
             for plane in self.images.flatten(0, 1).numpy()
         ]
-        images = torch.from_numpy(np.stack(resized)).unflatten(0, self.images.shape[:2])
+        images = torch.from_numpy(np.stack(planes)).unflatten(0, self.images.shape[:2])
         return ImageData(images, self.labels, self.classes)
 
-
-def _pad(images: UInt8[Tensor, "n c h w"], size: tuple[int, int]) -> UInt8[Tensor, "n c H W"]:
-    missing = [want - have for want, have in zip(size, images.shape[2:], strict=True)]
-    if min(missing) < 0:
-        raise ValueError(f"cannot pad {tuple(images.shape[2:])} down to {size}: use fit = resize")
-    (top, bottom), (left, right) = ((m // 2, m - m // 2) for m in missing)
-    return torch.nn.functional.pad(images, (left, right, top, bottom))
+    def in_channels(self, channels: int) -> "ImageData":
+        """The same data in grey (1 channel, ITU-R 601-2 luma) or colour (3)."""
+        if channels == self.channels:
+            return self
+        if channels == 3:
+            return ImageData(
+                self.images.expand(-1, 3, -1, -1).contiguous(), self.labels, self.classes
+            )
+        weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+        parts = [((part * weights).sum(1, keepdim=True)).round().to(torch.uint8)
+                 for part in self.images.split(10_000)]  # fmt: skip
+        return ImageData(torch.cat(parts), self.labels, self.classes)
 
 
 def check_labels(labels: Tensor | Sequence[int], classes: Sequence[str]) -> Int64[Tensor, " n"]:

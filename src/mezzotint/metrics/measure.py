@@ -8,16 +8,14 @@ training split; for accuracies and nearest neighbours, the test split itself.
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from ..data import ImageData
-from ..files import whole_file
+from ..files import cache_folder, whole_file
 from ..runtime import generator
 from .classification import accuracy, confusion_matrix, inception_score
 from .errors import TooFewImages
@@ -134,7 +132,7 @@ def floors(counts: list[int], size: tuple[int, int], reference: Reference) -> di
     Cached by the hash of everything it depends on.
     """
     key = _content_key(counts, size, reference)
-    path = _cache() / f"floors-{key}.json"
+    path = cache_folder() / f"floors-{key}.json"
     if path.is_file():
         found: dict[str, float] = json.loads(path.read_text())
         return found
@@ -165,9 +163,3 @@ def _content_key(counts: list[int], size: tuple[int, int], reference: Reference)
     judges = (reference.judge.sha256, reference.witness.sha256)
     digest.update(json.dumps([counts, size, judges, K, 1]).encode())
     return digest.hexdigest()[:16]
-
-
-def _cache() -> Path:
-    """The user's cache folder of this package."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "mezzotint"

@@ -31,3 +31,11 @@ def batch_indices(seed: int, step: int, batch: int, count: int) -> Int64[Tensor,
         for epoch in (positions // count).unique().tolist()
     ]
     return torch.cat(pieces)
+
+
+def balanced_rows(labels: Int64[Tensor, " n"]) -> Int64[Tensor, " rows"]:
+    """The rows of an epoch in which every class that has images is seen equally often: those of rare
+    classes are repeated, evenly, until there are as many as of the most common one."""
+    members = [(labels == label).nonzero()[:, 0] for label in labels.unique().tolist()]
+    most = max(len(rows) for rows in members)
+    return torch.cat([rows.repeat(-(-most // len(rows)))[:most] for rows in members])

@@ -1,7 +1,7 @@
 """The training loop.
 
-Data, times, noise and label dropout of a step are functions of (seed, step, rank), and the learning
-rate is one of the step, so the state is all there is to save: a run that was stopped and resumed
+Data, times, noise and label dropout of a step are functions of (seed, step), and the learning rate is
+one of the step, so the state is all there is to save: a run that was stopped and resumed
 ends with the same bits as one that never was (on the same machine, build and number of processes).
 """
 
@@ -23,7 +23,7 @@ from ..config import Recipe
 from ..data import ImageData
 from ..diffusion.denoiser import NetworkDenoiser
 from ..runtime import generator, place
-from .batches import INIT, QUESTION, batch_indices
+from .batches import INIT, QUESTION, balanced_rows, batch_indices
 from .ema import Ema
 from .optimizer import learning_rate, make_optimizer
 from .signals import StopRequest, stop_on_signal
@@ -88,6 +88,8 @@ class Trainer:
         self.images = data.images.to(self.device)
         self.labels = data.labels.to(self.device) if data.classes else None
         self.spec = build.spec_of(data)
+        # The rows of the data that make up an epoch.
+        self.rows = balanced_rows(data.labels) if recipe.data.balance == "classes" else None
         self.objective = (
             build.make_objective(recipe, self.spec)
             if teacher is None
@@ -163,13 +165,18 @@ class Trainer:
     def _step(self, step: int) -> tuple[Tensor, Tensor]:
         """One optimizer step: the batch's mean loss, and the gradient's norm."""
         recipe, accelerator = self.recipe, self.accelerator
-        rows = batch_indices(recipe.seed, step, recipe.training.batch, len(self.images))
-        rows = rows[self.rank :: accelerator.num_processes].to(self.device)
+        count = len(self.images) if self.rows is None else len(self.rows)
+        rows = batch_indices(recipe.seed, step, recipe.training.batch, count)
+        rows = rows if self.rows is None else self.rows[rows]
         shape = torch.Size((len(rows), *self.images.shape[1:]))
-        source = generator(recipe.seed, QUESTION, step, self.rank)
         question = self.objective.ask(
-            shape, self.denoiser.schedule, source, step / recipe.training.steps
-        )
+            shape, self.denoiser.schedule, generator(recipe.seed, QUESTION, step, 0),
+            step / recipe.training.steps,
+        )  # fmt: skip
+        # Every process asks the whole question and answers its part of it: however many there are,
+        # a step sees the same images, times and noise.
+        mine = slice(self.rank, None, accelerator.num_processes)
+        rows, question = rows[mine].to(self.device), question.part(mine)
         total = torch.zeros((), device=self.device)
         parts = torch.arange(len(rows)).tensor_split(min(recipe.training.accumulate, len(rows)))
         for part in parts:

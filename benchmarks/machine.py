@@ -1,0 +1,55 @@
+"""What every benchmark needs: the machine in words, its measured peak, and a page to write to."""
+
+import os
+import platform
+import time
+from pathlib import Path
+
+import torch
+
+import mezzotint
+
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+
+
+def peak(seconds: float = 2.0) -> float:
+    """GFLOP/s of the best of many fp32 matrix products of 1024, on the threads torch uses."""
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - start)
+    return 2 * 1024**3 / best / 1e9
+
+
+def describe() -> str:
+    """Processor, threads, versions and date, in a line."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].split(":", 1)[1].strip() if names else model
+    return (
+        f"{os.cpu_count()} cores of {model}, {torch.get_num_threads()} threads; mezzotint"
+        f" {mezzotint.__version__}, torch {torch.__version__}, Python {platform.python_version()};"
+        f" {time.strftime('%Y-%m-%d')}"
+    )
+
+
+def table(headings: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; all columns but the first are numbers."""
+    rule = ["---"] + ["---:"] * (len(headings) - 1)
+    return "\n".join("| " + " | ".join(row) + " |" for row in [headings, rule, *rows])
+
+
+def write_section(name: str, text: str) -> None:
+    """Put ``text`` in the place of the section ``name`` of docs/benchmarks.md."""
+    begin, end = f"<!-- {name}: written by benchmarks -->", f"<!-- end of {name} -->"
+    page = PAGE.read_text()
+    if begin not in page:
+        page = f"{page.rstrip()}\n\n{begin}\n{end}\n"
+    before, rest = page.split(begin)
+    after = rest.split(end)[1]
+    PAGE.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}")
+    print(f"{text}\n\nwritten to {PAGE}")

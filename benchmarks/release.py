@@ -1,0 +1,87 @@
+"""From a finished run to shipped weights: half precision, measured, with a card.
+
+    python benchmarks/release.py runs/digits digits
+    python benchmarks/release.py runs/digits-fast digits-fast
+
+Writes src/mezzotint/assets/models/NAME.safetensors, and NAME.md beside it, which says what the weights
+are, how they were made, and how good they are: 10,000 images, three seeds, `mezzotint evaluate`'s own
+protocol, of the very file that is shipped. Nothing is replaced before everything is measured.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+import machine
+import mezzotint
+from mezzotint import options, weights
+from mezzotint.evaluation import evaluate_model, reference_of
+from mezzotint.metrics.report import to_markdown
+from mezzotint.shipped import ASSETS
+from mezzotint.training.checkpoint import sha256
+
+
+def minutes(run: Path) -> float:
+    """How long the run computed, from its log."""
+    entries = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    recipe = options.from_toml((run / "recipe.toml").read_text())
+    before, seconds = 0, 0.0
+    for entry in entries:
+        seconds += (entry["step"] - before) * recipe.training.batch / entry["images_per_second"]
+        before = entry["step"]
+    return seconds / 60
+
+
+def shift(whole: Path, half: Path) -> float:
+    """How far half precision moves an image, in levels of grey of 255, on average."""
+    labels = [k % 10 for k in range(200)]
+    a, b = (mezzotint.load(path, "cpu").sample(labels).float() for path in (whole, half))
+    return (a - b).abs().mean().item()
+
+
+def card(name: str, file: Path, run: Path, moved: float, table: str) -> str:
+    """What has to be said of the weights."""
+    tensors, recipe, _ = weights.read(file)
+    count = sum(tensor.numel() for tensor in tensors.values())
+    return (
+        f"# {name}\n\n"
+        f"- what: {count:,} parameters, half precision, {file.stat().st_size / 1e6:.2f} MB\n"
+        f"- data: {recipe.data.name}, training split\n"
+        f"- trained: {minutes(run):.0f} minutes; {machine.describe()}\n"
+        f"- half precision moves an image by {moved:.3f} of 255 levels of grey on average\n"
+        f"- SHA-256: {sha256(file)}\n"
+        f"- again: `make weights`\n\n"
+        f"## Measures\n\n{table}\n\n"
+        f"## Recipe\n\n```toml\n{options.to_toml(recipe)}```\n"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("name", help="what the model is called from then on")
+    parser.add_argument("--count", type=int, default=10_000, help="images per seed")
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    whole = arguments.run / "model.safetensors"
+    tensors, recipe, spec = weights.read(whole)
+    half = arguments.run / f"{arguments.name}.safetensors"
+    weights.write(half, {k: t.to(torch.float16) for k, t in tensors.items()}, recipe, spec)
+    result = evaluate_model(
+        mezzotint.load(half, "cpu"), reference_of(), count=arguments.count,
+        seeds=range(arguments.seeds), source=arguments.name,
+    )  # fmt: skip
+    text = card(arguments.name, half, arguments.run, shift(whole, half), to_markdown(result))
+    folder = ASSETS / "models"
+    folder.mkdir(exist_ok=True)
+    half.replace(folder / half.name)
+    (folder / f"{arguments.name}.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

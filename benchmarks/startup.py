@@ -1,0 +1,50 @@
+"""How long from pressing return: whole commands, the median of several starts.
+
+python benchmarks/startup.py
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import machine
+
+TIMES = 7
+COMMANDS = {
+    "mezzotint --help": ["--help"],
+    "mezzotint train --help": ["train", "--help"],
+    "mezzotint sample digits 7": ["sample", "digits", "7"],
+    "mezzotint sample digits-fast 7": ["sample", "digits-fast", "7"],
+}
+
+
+def seconds(words: list[str]) -> float:
+    """Wall clock of one start, in an empty folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        command = [sys.executable, "-m", "mezzotint", *words]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        return time.perf_counter() - start
+
+
+def main() -> None:
+    found: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    for _ in range(TIMES):
+        for name, words in COMMANDS.items():
+            found[name].append(seconds(words))
+    rows = [[f"`{name}`", f"{statistics.median(times):.2f}", f"{max(times):.2f}"]
+            for name, times in found.items()]  # fmt: skip
+    headings = ["command", "seconds, median", "slowest"]
+    machine.write_section(
+        "start-up",
+        f"## Start-up\n\n{machine.table(headings, rows)}\n\n{TIMES} starts each, in turn; the first"
+        f" included. {machine.describe()}.",
+    )
+
+
+if __name__ == "__main__":
+    main()

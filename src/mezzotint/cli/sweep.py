@@ -1,0 +1,67 @@
+"""The sweep of ``mezzotint evaluate``: measures along one option of sampling."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import RecipeError
+from ..options import nearest
+
+if TYPE_CHECKING:
+    from ..metrics.measure import Reference
+    from ..model import Model
+
+
+def measure_sweep(
+    model: "Model",
+    reference: "Reference",
+    sweep: str,
+    count: int,
+    changes: dict[str, Any],
+    source: str,
+    folder: Path,
+) -> None:
+    """Measure along one option: a table, sweep-OPTION.json and .png."""
+    import json
+
+    from .. import evaluation
+    from ..files import whole_file
+    from ..viz.report import save_sweep
+
+    name, values = parse_sweep(sweep)
+    settings = [changes | {name: value} for value in values]
+    for setting in settings:
+        model.sampling(**setting)  # all are checked before the first is measured
+    shown = ("accuracy", "digit_fid", "precision", "recall")
+    rows, floor = [], dict[str, float]()
+    for value, setting in zip(values, settings, strict=True):
+        result = evaluation.evaluate_model(model, reference, count=count, source=source, **setting)
+        row: dict[str, Any] = {key: found[0] for key, found in result.values.items()}
+        rows.append(row | {name: value, "protocol": result.protocol})
+        floor = result.floor
+        print(f"{name} {value:g}: " + ", ".join(f"{key} {row[key]:.4g}" for key in shown))
+    if not evaluation.is_main():
+        return
+    print("floor: " + ", ".join(f"{key} {floor[key]:.4g}" for key in shown))
+    path = folder / f"sweep-{name}.json"
+    with whole_file(path) as temporary:
+        document = {"sweep": name, "rows": rows, "floor": floor}
+        temporary.write_text(json.dumps(document, indent=1))
+    with whole_file(path.with_suffix(".png")) as temporary:
+        save_sweep(temporary, name, values, {k: [r[k] for r in rows] for k in shown}, floor)
+    print(path, path.with_suffix(".png"), sep="\n")
+
+
+def parse_sweep(sweep: str) -> tuple[str, list[Any]]:
+    """``guidance=1,2`` as ("guidance", [1.0, 2.0])."""
+    name, _, listed = sweep.partition("=")
+    kinds: dict[str, type] = {"guidance": float, "steps": int, "eta": float}
+    if name not in kinds:
+        raise RecipeError(
+            f"sweep = {sweep!r}: sweep one of {', '.join(kinds)}.{nearest(name, kinds)}"
+        )
+    try:
+        return name, [kinds[name](value) for value in listed.split(",")]
+    except ValueError:
+        raise RecipeError(
+            f"sweep = {sweep!r}: write values between commas, such as {name}=1,2,4"
+        ) from None

@@ -1,0 +1,102 @@
+"""Pictures decoded once: an array on disk that is mapped into memory, so that it may be larger than it.
+
+The cache's name is a hash of every file's path, length and time of change, and of the frame: another
+picture or another size is another cache. It is built in one go or several, and renamed when whole.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from numpy.lib.format import open_memmap
+from torch import Tensor
+
+from ..files import cache_folder, whole_file
+from ..progress import progress
+from .pictures import Frame, read_picture
+
+EVERY = 2000
+"""Pictures between notes of how far the building is."""
+
+
+@dataclass
+class Built:
+    """How far a cache is: ``done`` files looked at, of which these, by number, were ``broken``."""
+
+    done: int = 0
+    broken: list[int] = field(default_factory=list)
+
+    @property
+    def kept(self) -> list[int]:
+        """The files whose pictures are in the array, in its order."""
+        return sorted(set(range(self.done)) - set(self.broken))
+
+
+def cached(
+    files: Sequence[Path], frame: Frame, channels: int, broken: Literal["refuse", "skip"]
+) -> tuple[UInt8[Tensor, "n channels height width"], list[int]]:
+    """The pictures at the frame's size, mapped into memory, and the numbers of the files they are from.
+
+    Raises ValueError naming the first broken picture, unless ``broken`` is "skip".
+    """
+    assert frame.size is not None
+    folder = cache_folder() / "pictures" / _key(files, frame)
+    note, array = folder / "built.json", folder / "images.npy"
+    if not array.is_file():
+        shape = (len(files), channels, *frame.size)
+        _build(files, frame, shape, broken, folder)
+    built = Built(**json.loads(note.read_text()))
+    if broken == "refuse" and built.broken:
+        read_picture(files[built.broken[0]], channels, frame)  # says what is wrong
+    mapped = np.load(array, mmap_mode="r+")
+    return torch.from_numpy(mapped[: len(built.kept)]), built.kept
+
+
+def _key(files: Sequence[Path], frame: Frame) -> str:
+    digest = hashlib.sha256(json.dumps(asdict(frame)).encode())
+    for file in files:
+        status = file.stat()
+        digest.update(f"{file.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()[:24]
+
+
+def _build(
+    files: Sequence[Path], frame: Frame, shape: tuple[int, ...],
+    broken: Literal["refuse", "skip"], folder: Path,
+) -> None:  # fmt: skip
+    """Decode all pictures, beginning after those of an earlier, interrupted build."""
+    note, partial = folder / "built.json", folder / "partial.npy"
+    built = Built()
+    if note.is_file() and partial.is_file():
+        built = Built(**json.loads(note.read_text()))
+        images = open_memmap(partial, mode="r+")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        images = open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+    left = range(built.done, len(files))
+    for k in progress(left, len(left), "decoding", "picture"):
+        try:
+            images[k - len(built.broken)] = read_picture(files[k], shape[1], frame)
+        except ValueError:
+            if broken == "refuse":
+                raise
+            built.broken.append(k)
+        built.done = k + 1
+        if built.done % EVERY == 0:
+            _take_note(images, built, note)
+    if len(built.broken) == len(files):
+        raise ValueError(f"not one of {len(files)} pictures can be read, {files[0]} first")
+    _take_note(images, built, note)
+    partial.replace(folder / "images.npy")
+
+
+def _take_note(images: np.memmap, built: Built, note: Path) -> None:
+    images.flush()
+    with whole_file(note) as temporary:
+        temporary.write_text(json.dumps(asdict(built)))

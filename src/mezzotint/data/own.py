@@ -1,0 +1,183 @@
+"""Images of your own: a folder of pictures, an .npz, or a pair of IDX files.
+
+A folder has one folder of pictures for each class, or pictures alone, which have no classes. Folders
+``train`` and ``test`` at its top are the splits; otherwise one picture in ten, the same ones every
+time, is kept for testing.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from . import idx
+from .cache import cached
+from .foreign import read_images
+from .images import ImageData, Split
+from .pictures import GREY, SUFFIXES, Frame, glance
+
+HELD_OUT = 10
+"""One image in so many is for testing."""
+
+Broken = Literal["refuse", "skip"]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """``files`` of a folder in order, the number of each one's class, and the classes' names."""
+
+    files: list[Path]
+    labels: list[int]
+    classes: tuple[str, ...]
+
+    def part(self, split: Split) -> "Listing":
+        """Every tenth file of each class, in a shuffled order that is always the same, or the rest."""
+        order = np.random.default_rng(0).permutation(len(self.files))
+        place: dict[int, int] = {}
+        chosen = []
+        for k in order.tolist():
+            number = place[self.labels[k]] = place.get(self.labels[k], -1) + 1
+            if (number % HELD_OUT == HELD_OUT - 1) == (split == "test"):
+                chosen.append(k)
+        chosen.sort()
+        return Listing(
+            [self.files[k] for k in chosen], [self.labels[k] for k in chosen], self.classes
+        )
+
+
+def list_folder(folder: Path, classes: tuple[str, ...] | None = None) -> Listing:
+    """The pictures of a folder. ``classes``: those to expect; the folders' names if not given.
+
+    Raises FileNotFoundError where there is no folder, ValueError where there are no pictures, and
+    where pictures lie beside folders of classes.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    below = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    loose = _pictures(folder.iterdir())
+    if not below:
+        if not loose:
+            raise ValueError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))})")
+        return Listing(loose, [0] * len(loose), ())
+    if loose:
+        raise ValueError(
+            f"{folder}: {loose[0].name} lies beside folders of classes; to which does it belong?"
+        )
+    names = classes or tuple(p.name for p in below)
+    for place in below:
+        if place.name not in names:
+            raise ValueError(f"{place} is no class of the training images: {', '.join(names)}")
+    files, labels = list[Path](), list[int]()
+    for number, name in enumerate(names):
+        found = _pictures((folder / name).rglob("*")) if (folder / name).is_dir() else []
+        files += found
+        labels += [number] * len(found)
+    if not files:
+        raise ValueError(f"{folder} holds folders, but not one picture in them")
+    return Listing(files, labels, names)
+
+
+def _pictures(paths: Iterable[Path]) -> list[Path]:
+    return sorted(p for p in paths if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
+def listing_of(folder: Path, split: Split) -> Listing:
+    """The pictures of a split of a folder."""
+    if not ((folder / "train").is_dir() and (folder / "test").is_dir()):
+        return list_folder(folder).part(split)
+    train = list_folder(folder / "train")
+    return train if split == "train" else list_folder(folder / "test", train.classes)
+
+
+def settled(listing: Listing, frame: Frame, folder: Path) -> tuple[tuple[int, int], int]:
+    """Size and channels of the arrays: those asked for, or those that all pictures have.
+
+    Raises ValueError where the sizes differ and none is asked for.
+    """
+    size, channels = frame.size, frame.channels
+    if size is not None and channels is not None:
+        return size, channels
+    seen = [_glance_or_none(file) for file in listing.files]
+    whole = [found for found in seen if found is not None]
+    if not whole:
+        raise ValueError(
+            f"{folder}: not one of {len(seen)} pictures can be read, {listing.files[0]} first"
+        )
+    sizes = {found[1] for found in whole}
+    if size is None and len(sizes) > 1:
+        some = ", ".join(f"{height}x{width}" for height, width in sorted(sizes)[:4])
+        raise ValueError(
+            f"the pictures of {folder} are of {len(sizes)} sizes ({some}, ...):"
+            " say which to bring them to, such as --data.size 32"
+        )
+    grey = all(mode in GREY for mode, _ in whole)
+    return size or sizes.pop(), channels or (1 if grey else 3)
+
+
+def _glance_or_none(file: Path) -> tuple[str, tuple[int, int]] | None:
+    try:
+        return glance(file)
+    except ValueError:
+        return None
+
+
+def folder_of_pictures(path: Path, split: Split, frame: Frame, broken: Broken) -> ImageData:
+    """The pictures under ``path``, decoded once into a cache that is mapped into memory.
+
+    Raises ValueError naming the first broken picture, unless those are to be skipped.
+    """
+    listing = listing_of(path, split)
+    size, channels = settled(listing, frame, path)
+    exact = Frame(size=size, fit=frame.fit, channels=channels, background=frame.background)
+    images, kept = cached(listing.files, exact, channels, broken)
+    labels = torch.tensor(listing.labels, dtype=torch.int64)[kept]
+    return ImageData(images, labels, listing.classes)
+
+
+def npz(path: Path, split: Split, frame: Frame, broken: Broken) -> ImageData:
+    """``images`` and perhaps ``labels`` of an .npz; names of the classes in ``classes``, or their
+    numbers. ``images_test`` and ``labels_test`` are the test split, or one image in ten is."""
+    with np.load(path, allow_pickle=False) as content:
+        ending = "_test" if split == "test" and "images_test" in content else ""
+        whole = "images_test" in content
+        labels = content.get(f"labels{ending}")
+        names = tuple(str(name) for name in content["classes"]) if "classes" in content else None
+    found = read_images(path, (), f"images{ending}").images
+    if labels is None:
+        data = ImageData(found, torch.zeros(len(found), dtype=torch.int64), ())
+    else:
+        count = int(labels.max()) + 1 if labels.size else 0
+        data = ImageData(found, torch.from_numpy(labels.astype(np.int64)),
+                         names or tuple(str(k) for k in range(count)))  # fmt: skip
+    return data if whole else _held_out(data, split)
+
+
+def idx_files(path: Path, split: Split, frame: Frame, broken: Broken) -> ImageData:
+    """An IDX file of images, and, where its name has a twin with ``labels-idx1`` for ``images-idx3``,
+    their labels; one image in ten is the test split."""
+    images = idx.read(path)
+    if images.ndim != 3 or images.dtype != np.uint8:
+        raise ValueError(f"{path} holds no grey images, but {images.dtype} {images.shape}")
+    twin = path.with_name(path.name.replace("images-idx3", "labels-idx1"))
+    pixels = torch.from_numpy(images)[:, None]
+    if twin == path or not twin.is_file():
+        return _held_out(ImageData(pixels, torch.zeros(len(pixels), dtype=torch.int64), ()), split)
+    labels = torch.from_numpy(idx.read(twin)).long()
+    classes = tuple(str(k) for k in range(int(labels.max()) + 1))
+    return _held_out(ImageData(pixels, labels, classes), split)
+
+
+def _held_out(data: ImageData, split: Split) -> ImageData:
+    listing = Listing([Path(str(k)) for k in range(len(data))], data.labels.tolist(), data.classes)
+    rows = torch.tensor([int(str(file)) for file in listing.part(split).files], dtype=torch.int64)
+    return ImageData(data.images[rows], data.labels[rows], data.classes)
+
+
+KINDS: dict[str, Callable[[Path, Split, Frame, Broken], ImageData]] = {
+    "folder": folder_of_pictures,
+    "npz": npz,
+    "idx": idx_files,
+}

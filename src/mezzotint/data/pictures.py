@@ -1,0 +1,103 @@
+"""From a picture in a file, of whatever kind, to an array of the size and channels asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+Fit = Literal["crop", "pad", "resize"]
+GREY = {"1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """How pictures become arrays: ``size`` (height, width) and ``channels`` (1 or 3), as the pictures
+    have them where None; ``fit``; ``background``: the grey level, 0 to 255, behind transparent pixels
+    and around padded pictures."""
+
+    size: tuple[int, int] | None = None
+    fit: Fit = "crop"
+    channels: int | None = None
+    background: int = 0
+
+
+def fitted(picture: Image.Image, size: tuple[int, int], fit: Fit, background: int) -> Image.Image:
+    """``picture`` at ``size`` (height, width), resampled bilinearly with antialiasing.
+
+    crop: the short side is brought to size, and what sticks out is cut off evenly; pad: shrunk until it
+    fits, never enlarged, and centred on the background; resize: stretched.
+    """
+    height, width = size
+    if picture.size == (width, height):
+        return picture
+    match fit:
+        case "crop":
+            return ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)
+        case "resize":
+            return picture.resize((width, height), Image.Resampling.BILINEAR)
+        case "pad":
+            if picture.width > width or picture.height > height:
+                picture = ImageOps.contain(picture, (width, height), Image.Resampling.BILINEAR)
+            canvas = Image.new(picture.mode, (width, height), _level(picture.mode, background))
+            canvas.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
+            return canvas
+
+
+def _level(mode: str, level: int) -> int | tuple[int, int, int]:
+    return (level, level, level) if mode == "RGB" else level
+
+
+def upright(picture: Image.Image, channels: int, background: int) -> Image.Image:
+    """The picture as its maker meant it, in mode L or RGB: turned as its EXIF data say, its palette
+    looked up, transparent pixels on the background, 16 bits brought to 8.
+
+    Raises ValueError for modes that have no fixed range of values.
+    """
+    picture = ImageOps.exif_transpose(picture)
+    mode = "L" if channels == 1 else "RGB"
+    if picture.mode.startswith("I"):
+        values = np.asarray(picture).astype(np.int64)
+        picture = Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
+    elif picture.mode == "F":
+        raise ValueError("pictures of mode F have no known range of values")
+    if picture.has_transparency_data:
+        colours = picture.convert("RGBA")
+        below = Image.new("RGBA", picture.size, (background, background, background, 255))
+        picture = Image.alpha_composite(below, colours).convert("RGB")
+    elif picture.mode not in ("L", "RGB"):
+        picture = picture.convert("L" if picture.mode == "1" else "RGB")
+    return picture.convert(mode)
+
+
+def read_picture(
+    file: Path, channels: int, frame: Frame
+) -> UInt8[np.ndarray, "channels height width"]:
+    """The picture in ``file``. Raises ValueError, naming the file, where it is broken."""
+    try:
+        with Image.open(file) as picture:
+            picture.load()
+            found = upright(picture, channels, frame.background)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{file} is a broken picture: {error}") from error
+    if frame.size is not None:
+        found = fitted(found, frame.size, frame.fit, frame.background)
+    array = np.asarray(found)
+    return array[None] if channels == 1 else array.transpose(2, 0, 1)
+
+
+def glance(file: Path) -> tuple[str, tuple[int, int]]:
+    """Mode and upright size (height, width) of a picture, from its header alone.
+
+    Raises ValueError, naming the file, where there is none.
+    """
+    try:
+        with Image.open(file) as picture:
+            turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            width, height = picture.size
+            return picture.mode, (width, height) if turned else (height, width)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{file} is a broken picture: {error}") from error

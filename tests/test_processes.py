@@ -1,0 +1,150 @@
+"""Several processes, as torchrun starts them, on one machine without a GPU (gloo): the same as one."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from common import tiny_data, tiny_recipe
+from mezzotint import evaluation, options
+from mezzotint.model import load
+from mezzotint.training.trainer import Trainer
+from models import random_model_file
+
+COUNT = 21  # no multiple of two
+
+WORKER = """
+import sys
+from pathlib import Path
+import torch
+from safetensors.torch import save_file
+torch.set_num_threads(1)
+sys.path.insert(0, {tests!r})
+from test_processes import gradients
+from mezzotint import evaluation
+from mezzotint.model import load
+
+folder = Path({folder!r})
+found = gradients({balance!r})
+images = evaluation.draw(load(folder / "model.safetensors", "cpu"), {count}, 5, {{}}).images
+if evaluation.is_main():
+    save_file(found | {{"images": images}}, folder / "two.safetensors")
+"""
+
+
+def torchrun(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """``arguments`` to Python, in two processes of one thread each."""
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+    ]
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("MASTER_", "PYTEST_"))},
+        "OMP_NUM_THREADS": "1",
+        "XDG_CACHE_HOME": str(folder / "cache"),
+    }
+    return subprocess.run(
+        [*command, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def gradients(balance: str = "none") -> dict[str, Tensor]:
+    """The gradient of each step of a short run, by step and name."""
+    recipe = tiny_recipe(
+        training={"steps": 3, "batch": 8, "optimizer": "adamw", "learning_rate": 1e-4},
+        data={"balance": balance},
+    )
+    trainer, found, update = Trainer(recipe, tiny_data()), dict[str, Tensor](), Trainer._update
+
+    def spy(step: int, loss: Tensor) -> Tensor:
+        for name, parameter in trainer.state.network.named_parameters():
+            assert parameter.grad is not None
+            found[f"{step}.{name}"] = parameter.grad.clone().contiguous()
+        return update(trainer, step, loss)
+
+    trainer._update = spy  # type: ignore[method-assign]
+    trainer.run()
+    return found
+
+
+def test_two_processes_compute_the_gradients_and_draw_the_images_of_one(tmp_path: Path) -> None:
+    random_model_file(tmp_path / "model.safetensors")
+    script = tmp_path / "worker.py"
+    tests = str(Path(__file__).parent)
+    script.write_text(
+        WORKER.format(tests=tests, folder=str(tmp_path), count=COUNT, balance="classes")
+    )
+    ran = torchrun([str(script)], tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    theirs = load_file(tmp_path / "two.safetensors")
+    images = theirs.pop("images")
+    own = gradients("classes")
+    assert theirs.keys() == own.keys()
+    for name, gradient in own.items():
+        torch.testing.assert_close(theirs[name], gradient, rtol=1e-5, atol=1e-6, msg=name)
+    alone = evaluation.draw(load(tmp_path / "model.safetensors", "cpu"), COUNT, 5, {}).images
+    assert len(images) == COUNT
+    # The batches differ, and with them the order in which floats are added up.
+    assert (images.int() - alone.int()).abs().max() <= 1
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An .npz of images that are quickly read."""
+    import numpy as np
+
+    made = tiny_data(60)
+    path = tmp_path_factory.mktemp("data") / "tiny.npz"
+    np.savez(path, images=made.images.numpy(), labels=made.labels.numpy())
+    return path
+
+
+def test_a_run_on_two_processes_writes_once_and_resumes_with_the_same_bits(
+    tmp_path: Path, data: Path
+) -> None:
+    recipe = tiny_recipe(
+        data={"name": f"npz:{data}"}, training={"steps": 6, "save_every": 3, "keep": 2}
+    )
+    (tmp_path / "tiny.toml").write_text(options.to_toml(recipe))
+    ran = torchrun(["-m", "mezzotint", "train", "tiny.toml", "--out", "whole"], tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.count("done: whole") == 1
+    whole = tmp_path / "whole"
+    lines = (whole / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+
+    killed = tmp_path / "killed"  # as a run is that was killed after its first checkpoint
+    shutil.copytree(whole, killed)
+    (killed / "model.safetensors").unlink()
+    shutil.rmtree(killed / "checkpoints" / "step-00000006")
+    ran = torchrun(["-m", "mezzotint", "train", "--resume", "killed"], tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    for name in ("model.safetensors", "checkpoints/step-00000006/state.safetensors"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_a_batch_that_two_cannot_share_equally_is_refused_by_both_at_once(
+    tmp_path: Path, data: Path
+) -> None:
+    recipe = tiny_recipe(data={"name": f"npz:{data}"}, training={"batch": 7})
+    (tmp_path / "odd.toml").write_text(options.to_toml(recipe))
+    ran = torchrun(["-m", "mezzotint", "train", "odd.toml", "--out", "run"], tmp_path)
+    assert ran.returncode != 0
+    assert "training.batch = 7 cannot be shared equally by 2 processes" in ran.stderr
+    assert not (tmp_path / "run").exists()
