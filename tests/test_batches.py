@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mezzotint.runtime import generator
-from mezzotint.training.batches import batch_indices, epoch_order
+from mezzotint.training.batches import balanced_rows, batch_indices, epoch_order
 
 
 def stream(seed: int, steps: int, batch: int, count: int) -> torch.Tensor:
@@ -136,3 +136,30 @@ def test_impossible_seeds_are_refused_naming_value_and_range(seed: Any) -> None:
     with pytest.raises(ValueError, match=r"0 to 2\*\*63 - 1") as caught:
         generator(seed)
     assert repr(seed) in str(caught.value)
+
+
+# --- Balance.
+
+
+@pytest.mark.parametrize("counts", [(7, 2, 3), (5,), (4, 0, 1), (6, 6)], ids=str)
+def test_balanced_epochs_show_every_class_as_often_and_every_image_evenly(
+    counts: tuple[int, ...],
+) -> None:
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    rows = balanced_rows(labels)
+    most = max(counts)
+    shown = labels[rows].bincount(minlength=len(counts)).tolist()
+    assert shown == [most if count else 0 for count in counts]
+    times = rows.bincount(minlength=len(labels))
+    for number, count in enumerate(counts):
+        if count:
+            own = times[labels == number]
+            assert own.min() == most // count
+            assert own.max() == -(-most // count)
+
+
+def test_a_balanced_epoch_of_batches_is_balanced() -> None:
+    labels = torch.tensor([0] * 12 + [1] * 4)
+    rows = balanced_rows(labels)
+    seen = torch.cat([rows[batch_indices(0, step, 8, len(rows))] for step in range(3)])
+    assert labels[seen].bincount().tolist() == [12, 12]

@@ -11,7 +11,7 @@ import pytest
 
 from mezzotint import config, options, recipes
 from mezzotint.config import Recipe, RecipeError
-from mezzotint.data import DATASETS
+from mezzotint.data import DATASETS, KINDS
 from mezzotint.diffusion.objectives import LOSSES, TIMES, WEIGHTINGS
 from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS
 from mezzotint.diffusion.schedules import SCHEDULES
@@ -77,7 +77,6 @@ def test_ddpm_is_the_original_system() -> None:
 # --- The names in the config are those of the registries.
 
 REGISTRIES = [
-    (config.Data, "name", DATASETS),
     (config.Diffusion, "schedule", SCHEDULES),
     (config.Diffusion, "parametrization", PARAMETRIZATIONS),
     (config.Diffusion, "loss", LOSSES),
@@ -95,6 +94,17 @@ def test_choices_are_the_registrys_keys(section: type, field: str, registry: dic
     hint = typing.get_type_hints(section)[field]
     assert typing.get_origin(hint) is typing.Literal
     assert set(typing.get_args(hint)) == set(registry)
+
+
+def test_data_names_and_kinds_are_the_registries_keys() -> None:
+    assert set(config.DATA_NAMES) == set(DATASETS)
+    assert set(config.DATA_KINDS) == set(KINDS)
+
+
+@pytest.mark.parametrize("name", ["mnits", "folder", "folder:", "foldr:x", ""])
+def test_data_that_cannot_be_are_refused_with_the_names(name: str) -> None:
+    with pytest.raises(RecipeError, match=r"data\.name = .*mnist, fashion-mnist.*folder:PATH"):
+        as_recipe("digits", {"data": {"name": name}})
 
 
 def test_net_sections_are_the_registered_networks() -> None:
@@ -339,7 +349,8 @@ def test_a_file_in_another_encoding_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_unknown_recipes_and_missing_files_are_refused_with_the_nearest() -> None:
     with pytest.raises(
-        RecipeError, match=r"'digit'.*digits, digits-long, digits-fast, ddpm.*Did you mean 'digits'"
+        RecipeError,
+        match=r"'digit'.*digits, digits-long, digits-fast, .*ddpm.*Did you mean 'digits'",
     ):
         find("digit")
     with pytest.raises(RecipeError, match=r"no recipe file nowhere\.toml"):

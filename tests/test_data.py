@@ -14,8 +14,8 @@ from torch import Tensor
 
 from common import tiny_recipe
 from mezzotint import build
-from mezzotint.data import ImageData, check_labels, idx, mnist
-from mezzotint.data.mnist import FILES
+from mezzotint.data import ImageData, check_labels, idx
+from mezzotint.data.idx_sets import MNIST
 from mezzotint.diffusion.objectives import Objective
 from mezzotint.training.trainer import Trainer
 
@@ -143,12 +143,12 @@ def test_a_gzip_file_with_any_byte_flipped_is_refused_by_name_or_reads_the_same(
 
 @pytest.fixture(scope="module")
 def train() -> ImageData:
-    return mnist("train")
+    return MNIST("train")
 
 
 @pytest.fixture(scope="module")
 def test() -> ImageData:
-    return mnist("test")
+    return MNIST("test")
 
 
 def test_the_shipped_mnist_has_its_known_figures(train: ImageData, test: ImageData) -> None:
@@ -179,7 +179,7 @@ def test_the_first_training_image_is_the_right_way_up(train: ImageData) -> None:
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
     """A folder with the test split's files, as downloaded."""
-    for name in FILES["test"]:
+    for name in MNIST.files["test"]:
         shutil.copy(ASSETS / f"{name}.gz", tmp_path)
     return tmp_path
 
@@ -193,35 +193,35 @@ def unpack(folder: Path, name: str) -> Path:
 
 
 def test_a_folder_may_hold_gz_and_raw_files(copied: Path, test: ImageData) -> None:
-    images, labels = FILES["test"]
+    images, labels = MNIST.files["test"]
     for change in (lambda: None, lambda: unpack(copied, labels), lambda: unpack(copied, images)):
         change()
-        found = mnist("test", copied)
+        found = MNIST("test", copied)
         assert torch.equal(found.images, test.images)
         assert torch.equal(found.labels, test.labels)
 
 
 def test_other_archives_of_the_same_content_are_accepted(copied: Path, test: ImageData) -> None:
-    path = copied / f"{next(iter(FILES['test']))}.gz"
+    path = copied / f"{MNIST.files['test'][0]}.gz"
     before = path.read_bytes()
     path.write_bytes(gzip.compress(gzip.decompress(before), compresslevel=1, mtime=12345))
     assert path.read_bytes() != before
-    assert torch.equal(mnist("test", copied).images, test.images)
+    assert torch.equal(MNIST("test", copied).images, test.images)
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["images", "labels"])
 def test_a_flipped_byte_in_a_raw_file_is_refused_by_checksum(copied: Path, which: int) -> None:
-    raw = unpack(copied, list(FILES["test"])[which])
+    raw = unpack(copied, MNIST.files["test"][which])
     content = bytearray(raw.read_bytes())
     content[-100] ^= 1  # a label or pixel that is wrong, but possible
     raw.write_bytes(content)
     with pytest.raises(ValueError, match=f"{raw.name}.*SHA-256"):
-        mnist("test", copied)
+        MNIST("test", copied)
 
 
 @pytest.mark.parametrize("damage", ["flipped", "57%", "empty", "html"])
 def test_a_broken_download_is_refused_by_name(copied: Path, damage: str) -> None:
-    path = copied / f"{next(iter(FILES['test']))}.gz"
+    path = copied / f"{MNIST.files['test'][0]}.gz"
     content = bytearray(path.read_bytes())
     if damage == "flipped":
         content[len(content) // 2] ^= 0x10
@@ -233,26 +233,26 @@ def test_a_broken_download_is_refused_by_name(copied: Path, damage: str) -> None
         content = bytearray(b"<html>503</html>")
     path.write_bytes(content)
     with pytest.raises(ValueError, match=path.name):
-        mnist("test", copied)
+        MNIST("test", copied)
 
 
 def test_a_folder_without_the_files_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="t10k-images-idx3-ubyte"):
-        mnist("test", tmp_path)
+        MNIST("test", tmp_path)
 
 
 def test_the_training_files_do_not_pass_for_the_test_files(copied: Path) -> None:
-    name = next(iter(FILES["test"]))
+    name = MNIST.files["test"][0]
     shutil.copy(ASSETS / "train-images-idx3-ubyte.gz", copied / f"{name}.gz")
     with pytest.raises(ValueError, match=f"{name}.*SHA-256"):
-        mnist("test", copied)
+        MNIST("test", copied)
 
 
 def test_the_recipe_names_folder_split_and_size(copied: Path) -> None:
     recipe = tiny_recipe(data={"folder": str(copied), "size": 32, "fit": "pad"})
     data = build.load_data(recipe, "test")
     assert data.images.shape == (10_000, 1, 32, 32)
-    assert torch.equal(data.images[..., 2:30, 2:30], mnist("test").images)
+    assert torch.equal(data.images[..., 2:30, 2:30], MNIST("test").images)
     with pytest.raises(FileNotFoundError, match="train-images"):
         build.load_data(recipe)  # the training split is not in this folder
 
@@ -339,20 +339,34 @@ def test_padding_centres_on_black_and_touches_no_pixel() -> None:
     assert torch.equal(padded.labels, data.labels)
 
 
-@pytest.mark.parametrize("size", [(3, 6), (4, 5), (8, 5)])
-def test_padding_refuses_to_shrink(size: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match=r"cannot pad \(4, 6\) down to"):
-        labelled(2, 1).fitted(size, "pad")
+@pytest.mark.parametrize("size", [(3, 6), (4, 5), (8, 5), (2, 3)])
+def test_padding_shrinks_what_is_too_large_and_keeps_its_proportions(size: tuple[int, int]) -> None:
+    lit = torch.full((2, 1, 4, 6), 200, dtype=torch.uint8)
+    padded = ImageData(lit, torch.tensor([0, 1]), NAMES).fitted(size, "pad").images
+    assert padded.shape == (2, 1, *size)
+    rows, columns = (padded[0, 0] == 200).nonzero().T
+    height, width = rows.unique().numel(), columns.unique().numel()
+    share = min(size[0] / 4, size[1] / 6)
+    assert (height, width) == (round(4 * share), round(6 * share))
+    assert (padded == 200).sum() == 2 * height * width
+    assert (padded == 0).sum() == padded.numel() - 2 * height * width
+
+
+def test_cropping_is_the_default_and_cuts_evenly() -> None:
+    data = labelled(2, 1)
+    assert torch.equal(data.fitted((4, 4)).images, data.images[..., 1:5])
+    assert torch.equal(data.fitted((4, 4), "crop").images, data.images[..., 1:5])
 
 
 @pytest.mark.parametrize("size", [(8, 12), (2, 3), (5, 5)])
 @pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("fit", ["crop", "resize"])
 def test_resizing_keeps_grey_levels_channels_and_order(
-    size: tuple[int, int], channels: int
+    size: tuple[int, int], channels: int, fit: Any
 ) -> None:
     levels = torch.arange(6, dtype=torch.uint8).reshape(2, 3)[:, :channels] * 40
     flat = levels[:, :, None, None].expand(2, channels, 4, 6).contiguous()
-    resized = ImageData(flat, torch.tensor([0, 1]), NAMES).fitted(size)
+    resized = ImageData(flat, torch.tensor([0, 1]), NAMES).fitted(size, fit)
     assert resized.images.shape == (2, channels, *size)
     assert torch.equal(resized.images, levels[:, :, None, None].expand(2, channels, *size))
     assert resized.labels.tolist() == [0, 1]
@@ -376,7 +390,7 @@ def left_half(count: int, size: int) -> ImageData:
     return ImageData(dots, torch.arange(count) % 3, NAMES)
 
 
-@pytest.mark.parametrize("fit", ["resize", "pad"])
+@pytest.mark.parametrize("fit", ["crop", "resize", "pad"])
 def test_fitting_leaves_the_left_half_lit(fit: Any) -> None:
     fitted = left_half(5, 8).fitted((16, 16), fit).images.float()
     assert fitted[..., 4:7].mean() > 60

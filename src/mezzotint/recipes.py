@@ -32,6 +32,35 @@ DIGITS_FAST = replace(
     },
 )
 
+# Clothes instead of digits: more to be learnt, so a wider network and three times the steps.
+FASHION = replace(
+    DIGITS,
+    {
+        "name": "fashion",
+        "data": {"name": "fashion-mnist"},
+        "net": {"width": 40},
+        "training": {"steps": 3000},
+    },
+)
+
+# Small colour pictures of any kind: name yours with --data.name folder:PATH.
+RGB32 = replace(
+    DIGITS,
+    {
+        "name": "rgb32",
+        "data": {"name": "cifar10", "size": 32, "channels": 3, "background": 255},
+        "net": {"width": 64},
+        "training": {"steps": 20_000, "learning_rate": 0.01, "ema": 0.999},
+        "sampling": {"steps": 20},
+    },
+)
+
+# The same at twice the side: larger patches, so that the arithmetic grows with the width alone.
+RGB64 = replace(
+    RGB32,
+    {"name": "rgb64", "data": {"size": 64}, "net": {"patch": 4, "width": 96}},
+)
+
 # The original system, as its source trains it.
 DDPM = replace(
     DIGITS,
@@ -65,6 +94,9 @@ RECIPES: dict[str, Recipe] = {
     "digits": DIGITS,
     "digits-long": DIGITS_LONG,
     "digits-fast": DIGITS_FAST,
+    "fashion": FASHION,
+    "rgb32": RGB32,
+    "rgb64": RGB64,
     "ddpm": DDPM,
 }
 

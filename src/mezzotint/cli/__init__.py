@@ -22,6 +22,7 @@ VERBS = {
     "gif": "Show the whole denoising, from noise to image.",
     "evaluate": "Measure how good a model is, and how sure that is.",
     "forward": "Show how noise takes an image over.",
+    "doctor": "Look at data before training on them.",
     "info": "Describe a model or a recipe.",
     "import": "Convert the original's saved_model.pth.",
     "train-classifier": "Train a classifier to measure with.",

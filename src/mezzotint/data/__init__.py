@@ -34,10 +34,13 @@ def open_data(
     """
     frame = frame or Frame()
     kind, colon, path = name.partition(":")
-    data = KINDS[kind](Path(path), split, frame, broken) if colon else DATASETS[name](split, folder)
+    if colon:
+        data = KINDS[kind](Path(path).expanduser(), split, frame, broken)
+    else:
+        data = DATASETS[name](split, folder)
     if frame.channels is not None:
         data = data.in_channels(frame.channels)
-    return data if frame.size is None else data.fitted(frame.size, frame.fit)
+    return data if frame.size is None else data.fitted(frame.size, frame.fit, frame.background)
 
 
 __all__ = [

@@ -3,6 +3,7 @@ trusted with: records of one label byte (two for CIFAR-100, coarse and fine) and
 
 import hashlib
 import tarfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,10 @@ class Cifar:
             return {name: (folder / name).read_bytes() for name in names}
         if folder is not None:
             path = folder / self.archive
+            try:
+                self._check(path)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}; fetch it again") from error
         else:
             urls = [f"{mirror}/{self.archive}" for mirror in self.mirrors]
             path = fetch(cache_folder() / "data" / self.archive, urls, self._check)
@@ -73,7 +78,7 @@ class Cifar:
             with tarfile.open(path) as archive:
                 members = {Path(member.name).name: member for member in archive if member.isfile()}
                 return {name: archive.extractfile(members[name]).read() for name in names}  # type: ignore[union-attr]
-        except (tarfile.TarError, OSError, EOFError, KeyError) as error:
+        except (tarfile.TarError, OSError, EOFError, KeyError, zlib.error) as error:
             raise ValueError(
                 f"{path} is not a whole {self.archive}: {error}; fetch it again"
             ) from error

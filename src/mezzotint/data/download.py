@@ -4,9 +4,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pooch
-import requests
-
 from ..files import whole_file
 
 TIMEOUT = (10, 30)
@@ -31,6 +28,9 @@ def fetch(
             return path
         except ValueError:
             path.unlink()
+    import pooch  # these take longer to load than a picture to be drawn
+    import requests
+
     downloader = pooch.HTTPDownloader(  # type: ignore[attr-defined]
         timeout=timeout, progressbar=sys.stderr.isatty()
     )

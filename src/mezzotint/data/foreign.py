@@ -1,6 +1,7 @@
 """Images that some other system made: an .npz or a folder of pictures."""
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from .images import check_labels
+
+UNREADABLE = (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
+"""What NumPy raises for files that are not whole .npz files."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def _read_npz(path: Path, classes: Sequence[str], images_name: str) -> Images:
     try:
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in (images_name, "labels") if name in content}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path} is no readable .npz file: {error}") from error
     if images_name not in arrays:
         raise ValueError(f"{path} has no array {images_name!r}")

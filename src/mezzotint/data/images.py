@@ -70,12 +70,12 @@ class ImageData:
             found.append(f"few images of class {', '.join(rare)}: expect it to come out worse")
         return found
 
-    def fitted(self, size: tuple[int, int], fit: Fit = "crop") -> "ImageData":
+    def fitted(self, size: tuple[int, int], fit: Fit = "crop", background: int = 0) -> "ImageData":
         """The same data at ``size`` (height, width); see :func:`pictures.fitted`."""
         if size == self.size:
             return self
         planes = [
-            np.asarray(fitted(Image.fromarray(plane), size, fit, 0))
+            np.asarray(fitted(Image.fromarray(plane), size, fit, background))
             for plane in self.images.flatten(0, 1).numpy()
         ]
         images = torch.from_numpy(np.stack(planes)).unflatten(0, self.images.shape[:2])

@@ -15,8 +15,8 @@ import torch
 
 from . import idx
 from .cache import cached
-from .foreign import read_images
-from .images import ImageData, Split
+from .foreign import UNREADABLE, read_images
+from .images import ImageData, Split, check_labels
 from .pictures import GREY, SUFFIXES, Frame, glance
 
 HELD_OUT = 10
@@ -81,7 +81,11 @@ def list_folder(folder: Path, classes: tuple[str, ...] | None = None) -> Listing
 
 
 def _pictures(paths: Iterable[Path]) -> list[Path]:
-    return sorted(p for p in paths if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(
+        p
+        for p in paths
+        if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
+    )
 
 
 def listing_of(folder: Path, split: Split) -> Listing:
@@ -89,7 +93,14 @@ def listing_of(folder: Path, split: Split) -> Listing:
     if not ((folder / "train").is_dir() and (folder / "test").is_dir()):
         return list_folder(folder).part(split)
     train = list_folder(folder / "train")
-    return train if split == "train" else list_folder(folder / "test", train.classes)
+    if split == "train":
+        return train
+    test = list_folder(folder / "test", train.classes)
+    if test.classes != train.classes:
+        raise ValueError(
+            f"{folder}: of train and test, one has folders of classes, and one has not"
+        )
+    return test
 
 
 def settled(listing: Listing, frame: Frame, folder: Path) -> tuple[tuple[int, int], int]:
@@ -130,7 +141,13 @@ def folder_of_pictures(path: Path, split: Split, frame: Frame, broken: Broken) -
     Raises ValueError naming the first broken picture, unless those are to be skipped.
     """
     listing = listing_of(path, split)
-    size, channels = settled(listing, frame, path)
+    if not listing.files:
+        raise ValueError(
+            f"{path}: no picture is left for testing, which takes one of every {HELD_OUT} of a class"
+        )
+    # Those for testing become what those for training are.
+    train = listing if split == "train" else listing_of(path, "train")
+    size, channels = settled(train, frame, path)
     exact = Frame(size=size, fit=frame.fit, channels=channels, background=frame.background)
     images, kept = cached(listing.files, exact, channels, broken)
     labels = torch.tensor(listing.labels, dtype=torch.int64)[kept]
@@ -140,19 +157,33 @@ def folder_of_pictures(path: Path, split: Split, frame: Frame, broken: Broken) -
 def npz(path: Path, split: Split, frame: Frame, broken: Broken) -> ImageData:
     """``images`` and perhaps ``labels`` of an .npz; names of the classes in ``classes``, or their
     numbers. ``images_test`` and ``labels_test`` are the test split, or one image in ten is."""
-    with np.load(path, allow_pickle=False) as content:
-        ending = "_test" if split == "test" and "images_test" in content else ""
-        whole = "images_test" in content
-        labels = content.get(f"labels{ending}")
-        names = tuple(str(name) for name in content["classes"]) if "classes" in content else None
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            own_test = "images_test" in content
+            wanted = [key for key in ("labels", "labels_test", "classes") if key in content]
+            arrays = {key: content[key] for key in wanted}
+    except FileNotFoundError:
+        raise
+    except UNREADABLE as error:
+        raise ValueError(f"{path} is no readable .npz file: {error}") from error
+    ending = "_test" if split == "test" and own_test else ""
     found = read_images(path, (), f"images{ending}").images
-    if labels is None:
+    if found.shape[1] not in (1, 3):
+        raise ValueError(
+            f"{path}: images are grey or RGB, n x h x w or n x h x w x 3, not {list(found.shape)}"
+        )
+    if "labels" not in arrays:
         data = ImageData(found, torch.zeros(len(found), dtype=torch.int64), ())
-    else:
-        count = int(labels.max()) + 1 if labels.size else 0
-        data = ImageData(found, torch.from_numpy(labels.astype(np.int64)),
-                         names or tuple(str(k) for k in range(count)))  # fmt: skip
-    return data if whole else _held_out(data, split)
+        return data if own_test else _held_out(data, split)
+    labels = arrays.get(f"labels{ending}")
+    if labels is None:
+        raise ValueError(f"{path} has labels, but no labels_test")
+    if not {array.dtype.kind for array in (arrays["labels"], labels)} <= {"i", "u"}:
+        raise ValueError(f"{path}: labels are whole numbers, not {labels.dtype}")
+    count = int(arrays["labels"].max()) + 1 if arrays["labels"].size else 0
+    names = tuple(map(str, arrays.get("classes", range(count))))
+    data = ImageData(found, check_labels(labels, names), names)
+    return data if own_test else _held_out(data, split)
 
 
 def idx_files(path: Path, split: Split, frame: Frame, broken: Broken) -> ImageData:

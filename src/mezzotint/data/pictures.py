@@ -40,8 +40,10 @@ def fitted(picture: Image.Image, size: tuple[int, int], fit: Fit, background: in
         case "resize":
             return picture.resize((width, height), Image.Resampling.BILINEAR)
         case "pad":
-            if picture.width > width or picture.height > height:
-                picture = ImageOps.contain(picture, (width, height), Image.Resampling.BILINEAR)
+            ratio = min(width / picture.width, height / picture.height)
+            if ratio < 1:
+                shrunk = [max(1, round(side * ratio)) for side in picture.size]
+                picture = picture.resize((shrunk[0], shrunk[1]), Image.Resampling.BILINEAR)
             canvas = Image.new(picture.mode, (width, height), _level(picture.mode, background))
             canvas.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
             return canvas

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..data.foreign import Images
 from ..files import whole_file
+from .features import SHIPPED
 from .measure import MEASURES, Measured
 
 
@@ -71,8 +72,18 @@ def table(evaluation: Evaluation) -> list[tuple[str, str, str, str, str]]:
         spread = f"{statistics.stdev(found):.{digits}f}" if len(found) > 1 else ""
         floor = f"{evaluation.floor[key]:.{digits}f}" if key in evaluation.floor else ""
         better = {True: "more", False: "less", None: "like the floor"}[more]
+        name = _own_name(key, name, evaluation.protocol)
         rows.append((name, f"{statistics.fmean(found):.{digits}f}", spread, floor, better))
     return rows
+
+
+def _own_name(key: str, name: str, protocol: dict[str, Any]) -> str:
+    """Digit-FID is a distance in the shipped classifiers' features, and in no others'."""
+    role = "witness" if key.endswith("_witness") else "features"
+    network: str = protocol[role]["network"]
+    if not key.startswith("digit_fid") or network in SHIPPED.values():
+        return name
+    return f"Frechet distance, {network}"
 
 
 def write(evaluation: Evaluation, folder: Path) -> list[Path]:

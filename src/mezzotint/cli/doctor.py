@@ -1,0 +1,137 @@
+"""``mezzotint doctor``"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..config import Data, Recipe
+from ..options import replace
+from ..recipes import find
+
+if TYPE_CHECKING:
+    from ..data import ImageData
+
+
+def doctor(
+    data: str,
+    /,
+    *,
+    recipe: str = "digits",
+    folder: Path | None = None,
+    size: int | None = None,
+    fit: Literal["crop", "pad", "resize"] = "crop",
+    channels: int | None = None,
+    background: int = 0,
+) -> None:
+    """Look at data before training on them: read everything once, and say what is there.
+
+        mezzotint doctor folder:pictures
+        mezzotint doctor folder:pictures --size 32 --channels 3
+        mezzotint doctor fashion-mnist --recipe digits-long
+
+    Reports sizes, modes, classes, broken files, copies and mirror images, the memory the images take,
+    and the time a recipe would.
+
+    Parameters
+    ----------
+    data
+        Data set, as in a recipe: mnist, fashion-mnist, ..., folder:PATH, npz:PATH, idx:PATH.
+    recipe
+        Recipe to be trained with.
+    folder
+        Folder that already holds a named data set's files.
+    size
+        Side in pixels to bring images to; as they are if not given.
+    fit
+        How to bring them to size.
+    channels
+        1 for grey, 3 for colour; as the images are if not given.
+    background
+        Grey level behind transparent pixels.
+    """
+    told = {
+        "name": data, "folder": str(folder) if folder else None, "size": size, "fit": fit,
+        "channels": channels, "background": background, "broken": "skip",
+    }  # fmt: skip
+    base = find(recipe)
+    wanted = replace(base, {"data": told, "distillation": {"teacher": None}})
+    _files(data)
+    from .. import build, runtime
+
+    runtime.prepare()
+    train = build.load_data(wanted)
+    _images(train, wanted.data)
+    _training(wanted, train)
+
+
+def _files(data: str) -> None:
+    """Of a folder: what its pictures are."""
+    kind, _, path = data.partition(":")
+    if kind != "folder":
+        return
+    from ..data.checkup import look_at
+    from ..data.own import listing_of
+    from ..progress import progress
+
+    files = [file for split in ("train", "test") for file in listing_of(Path(path), split).files]
+    found = look_at(progress(files, len(files), "reading", "picture"))
+    print(f"files:     {len(files):,} in {path}")
+    print(f"modes:     {', '.join(f'{mode} {n:,}' for mode, n in found.modes.most_common())}")
+    sizes = [f"{height}x{width} {n:,}" for (height, width), n in found.sizes.most_common(5)]
+    more = len(found.sizes) - len(sizes)
+    print(f"sizes:     {', '.join(sizes)}{f', and {more:,} more' if more > 0 else ''}")
+    for fault in found.broken[:20]:
+        print(f"broken:    {fault}")
+    if found.broken:
+        print(f"broken:    {len(found.broken):,} in all; remove them, or train with --broken skip")
+
+
+def _images(data: "ImageData", section: Data) -> None:
+    """What is learnt from."""
+    from ..data.checkup import concerns
+
+    height, width = data.size
+    megabytes = data.images.numel() / 1e6
+    print(
+        f"images:    {len(data):,} to train on, {height}x{width}x{data.channels}, {megabytes:,.1f} MB"
+    )
+    counts = ", ".join(f"{name} {count:,}" for name, count in data.counts().items())
+    print(f"classes:   {counts or 'none: the model will be unconditional'}")
+    for concern in concerns(data):
+        print(f"warning:   {concern}")
+    values = list(data.counts().values())
+    if values and max(values) > 2 * max(1, min(values)) and section.balance == "none":
+        print("advice:    classes are uneven: consider --balance classes")
+
+
+def _training(recipe: Recipe, data: "ImageData") -> None:
+    """What training would take, from a few steps of it."""
+    from ..training.trainer import Trainer
+
+    rates: list[float] = []
+
+    def note(entry: dict[str, Any]) -> None:
+        rates.append(entry["images_per_second"])
+
+    short = replace(recipe, {"training": {"steps": 4, "log_every": 1, "warmup": 0}})
+    trainer = Trainer(short, data, note)
+    trainer.run()
+    steps, batch = recipe.training.steps, recipe.training.batch
+    seconds, rate = steps * batch / max(rates), max(rates)
+    count = sum(p.numel() for p in trainer.state.network.parameters())
+    copies = 5 if recipe.training.ema else 4  # weights, gradients, two moments, and the average
+    print(f"recipe:    {recipe.name}: {count:,} parameters, {4 * count * copies / 1e6:,.0f} MB with"
+          f" gradients and moments")  # fmt: skip
+    print(f"training:  {steps:,} steps of {batch}, {steps * batch / len(data):.1f} epochs, at {rate:.0f}"
+          f" images/s: {_duration(seconds)} on {trainer.device}")  # fmt: skip
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def command(tokens: Sequence[str]) -> Callable[..., None]:
+    """The command."""
+    return doctor

@@ -1,0 +1,78 @@
+"""What may be wrong with a data set, found by reading everything once."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .images import ImageData
+from .pictures import Frame, glance, read_picture
+
+FEW = 100
+"""Images of a class below which it is hard to learn."""
+
+
+@dataclass
+class Pictures:
+    """What the files of a folder are: Pillow's ``modes``, ``sizes`` (height, width) and what is
+    ``broken``, in words that name the file."""
+
+    modes: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+
+
+def look_at(files: Iterable[Path]) -> Pictures:
+    """Decode every file to the end."""
+    found = Pictures()
+    for file in files:
+        try:
+            mode, size = glance(file)
+            read_picture(file, 3, Frame())
+        except ValueError as error:
+            found.broken.append(str(error))
+        else:
+            found.modes[mode] += 1
+            found.sizes[size] += 1
+    return found
+
+
+def concerns(data: ImageData) -> list[str]:
+    """What is odd about the images themselves, in words."""
+    found = data.warnings()
+    few = [f"{name} ({count})" for name, count in data.counts().items() if 0 < count < FEW]
+    if few:
+        found.append(f"fewer than {FEW} images of class {', '.join(few)}")
+    copies, mirrored, blank = _repeats(data)
+    if copies:
+        found.append(f"{copies:,} images are exact copies of others")
+    if mirrored:
+        found.append(
+            f"{mirrored:,} images are mirror images of others: if they were made by flipping, letters"
+            " and digits will come out mirrored; leave the flipped ones out"
+        )
+    if blank:
+        found.append(f"{blank:,} images are of one colour throughout")
+    return found
+
+
+def _repeats(data: ImageData) -> tuple[int, int, int]:
+    """How many images are copies of earlier ones, mirror images of earlier ones, and blank."""
+    seen: set[bytes] = set()
+    copies = mirrored = blank = 0
+    for image in data.images:
+        flipped = image.flip(2)
+        own, other = _digest(image.numpy().tobytes()), _digest(flipped.numpy().tobytes())
+        if bool((image == image[:, :1, :1]).all()):
+            blank += 1
+        elif own in seen:
+            copies += 1
+        elif other in seen and own != other:
+            mirrored += 1
+        seen.add(own)
+    return copies, mirrored, blank
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
