@@ -1,9 +1,12 @@
 """Small things that several tests need."""
 
+import struct
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mezzotint.config import Recipe
 from mezzotint.data import ImageData
@@ -61,3 +64,9 @@ def tiny_data(count: int = 40, classes: int = 10, size: int = 8, channels: int =
     images = torch.randint(0, 256, (count, channels, size, size), generator=source).to(torch.uint8)
     names = tuple(str(k) for k in range(classes))
     return ImageData(images, torch.arange(count) % max(classes, 1), names)
+
+
+def idx_file(array: NDArray[np.uint8]) -> bytes:
+    """An IDX file of bytes, put together here and not by the code under test."""
+    head = struct.pack(">HBB", 0, 0x08, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+    return head + array.tobytes()

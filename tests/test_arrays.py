@@ -1,7 +1,6 @@
 """Images of one's own as arrays: .npz and IDX files."""
 
 import gzip
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from common import idx_file
 from mezzotint.data import Frame, ImageData, open_data
 
 
@@ -169,9 +169,8 @@ def test_an_npz_in_a_frame(file: Path) -> None:
 
 
 def write_idx(path: Path, array: NDArray[np.uint8]) -> Path:
-    """An IDX file of bytes, put together here."""
-    head = struct.pack(">HBB", 0, 0x08, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
-    content = head + array.tobytes()
+    """An IDX file of bytes, packed if its name says so."""
+    content = idx_file(array)
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return path
 

@@ -13,8 +13,9 @@ import torch
 from common import tiny_recipe
 from mezzotint import evaluation
 from mezzotint.cli import main
-from mezzotint.data import ImageData, mnist
+from mezzotint.data import ImageData
 from mezzotint.data.foreign import Images, read_images
+from mezzotint.data.idx_sets import MNIST as mnist
 from mezzotint.metrics.features import SHIPPED, load_classifier, look
 from mezzotint.metrics.inception import inception_fid
 from mezzotint.metrics.measure import MEASURES, Reference, make_reference, measure

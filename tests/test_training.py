@@ -800,7 +800,9 @@ def losses(own: Trainer) -> list[float]:
     return found
 
 
-LONGER = {"steps": 60, "batch": 16, "learning_rate": 1e-2, "warmup": 10}
+LONGER = {
+    "steps": 60, "batch": 16, "optimizer": "adamw", "learning_rate": 1e-2, "warmup": 10, "ema": 0.9,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class Data:
     fit: Literal["crop", "pad", "resize"] = option(
         "crop", "how to bring images to size: cut, put on the background, or stretched"
     )
-    channels: int | None = option(None, "1 for grey, 3 for colour; as images are if not given",
+    channels: int | None = option(None, "channels: 1 grey, 3 colour; as images are if not given",
                                   least=1, most=3)  # fmt: skip
     background: int = option(0, "grey level behind transparent pixels", least=0, most=255)
     broken: Literal["refuse", "skip"] = option("refuse", "what to do with pictures that are broken")

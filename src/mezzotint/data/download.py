@@ -45,5 +45,5 @@ def fetch(
             faults.append(f"{url}: {error}")
     raise FileNotFoundError(
         f"{path.name} could not be fetched; put it into a folder yourself and name that with"
-        f" --data.folder (.gz or raw). Tried: {'; '.join(faults)}"
+        f" --data.folder (.gz or raw). Tried: {'; '.join(faults) or 'no mirror gives it'}"
     )

@@ -77,7 +77,7 @@ def _read_picture(file: Path) -> Tensor:
 
 def _read_npz(path: Path, classes: Sequence[str], images_name: str) -> Images:
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             arrays = {name: content[name] for name in (images_name, "labels") if name in content}
     except UNREADABLE as error:
         raise ValueError(f"{path} is no readable .npz file: {error}") from error

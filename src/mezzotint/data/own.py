@@ -158,7 +158,7 @@ def npz(path: Path, split: Split, frame: Frame, broken: Broken) -> ImageData:
     """``images`` and perhaps ``labels`` of an .npz; names of the classes in ``classes``, or their
     numbers. ``images_test`` and ``labels_test`` are the test split, or one image in ten is."""
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             own_test = "images_test" in content
             wanted = [key for key in ("labels", "labels_test", "classes") if key in content]
             arrays = {key: content[key] for key in wanted}
@@ -182,7 +182,7 @@ def npz(path: Path, split: Split, frame: Frame, broken: Broken) -> ImageData:
         raise ValueError(f"{path}: labels are whole numbers, not {labels.dtype}")
     count = int(arrays["labels"].max()) + 1 if arrays["labels"].size else 0
     names = tuple(map(str, arrays.get("classes", range(count))))
-    data = ImageData(found, check_labels(labels, names), names)
+    data = ImageData(found, check_labels(labels.tolist(), names), names)
     return data if own_test else _held_out(data, split)
 
 
