@@ -236,3 +236,9 @@ def test_a_folder_can_be_trained_on(root: Path, mode: str, balance: str) -> None
     after = list(trainer.state.network.parameters())
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert all(p.isfinite().all() for p in after)
+
+
+def test_train_without_test_is_no_class(root: Path) -> None:
+    classes_of(root / "train", apple=20, pear=10)
+    with pytest.raises(ValueError, match="holds train and nothing else"):
+        folder(root)

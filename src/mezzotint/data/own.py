@@ -5,6 +5,7 @@ A folder has one folder of pictures for each class, or pictures alone, which hav
 time, is kept for testing.
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from . import idx
 from .cache import cached
@@ -91,7 +93,13 @@ def _pictures(paths: Iterable[Path]) -> list[Path]:
 def listing_of(folder: Path, split: Split) -> Listing:
     """The pictures of a split of a folder."""
     if not ((folder / "train").is_dir() and (folder / "test").is_dir()):
-        return list_folder(folder).part(split)
+        listing = list_folder(folder)
+        if listing.classes in (("train",), ("test",)):
+            raise ValueError(
+                f"{folder} holds {listing.classes[0]} and nothing else: name that folder itself, and one"
+                " picture in ten is kept for testing, or put both train and test there"
+            )
+        return listing.part(split)
     train = list_folder(folder / "train")
     if split == "train":
         return train
@@ -150,6 +158,9 @@ def folder_of_pictures(path: Path, split: Split, frame: Frame, broken: Broken) -
     size, channels = settled(train, frame, path)
     exact = Frame(size=size, fit=frame.fit, channels=channels, background=frame.background)
     images, kept = cached(listing.files, exact, channels, broken)
+    if left_out := sorted(set(range(len(listing.files))) - set(kept)):
+        first = listing.files[left_out[0]]
+        tqdm.write(f"{len(left_out):,} broken pictures are left out, {first} first", sys.stderr)
     labels = torch.tensor(listing.labels, dtype=torch.int64)[kept]
     return ImageData(images, labels, listing.classes)
 
