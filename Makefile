@@ -20,7 +20,7 @@ demo: .venv/installed
 	$(BIN)/mezzotint evaluate demo --count 2000
 	@echo "The grid: demo/digits.png   The films: demo/gifs/   The loss curve: demo/loss.png   The measures: demo/evaluation.png"
 
-# Train the shipped models again, measure them and put them in their place: about three hours.
+# Train the shipped models again, measure them and put them in their place: about two hours.
 weights: .venv/installed
 	$(BIN)/mezzotint train $(if $(wildcard runs/digits-long/recipe.toml),--resume runs/digits-long,digits-long --out runs/digits-long)
 	$(BIN)/python benchmarks/release.py runs/digits-long digits
