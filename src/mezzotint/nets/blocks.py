@@ -51,11 +51,12 @@ class Attention(nn.Module):
 
     def forward(self, x: Features) -> Features:
         batch, _, height, width = x.shape
-        # (batch, 3, heads, head_width, pixels) -> three of (batch, heads, pixels, head_width)
-        qkv = self.input_to_qkv(x).reshape(batch, 3, self.heads, -1, height * width)
-        q, k, v = qkv.transpose(3, 4).unbind(1)
-        y = F.scaled_dot_product_attention(q, k, v)
-        return self.to_output(y.transpose(2, 3).reshape(batch, -1, height, width))
+        # Channels go last, as they lie in memory, so that nothing has to be copied:
+        # (batch, pixels, 3, heads, head_width) -> three of (batch, heads, pixels, head_width)
+        qkv = self.input_to_qkv(x).permute(0, 2, 3, 1)
+        q, k, v = qkv.reshape(batch, height * width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        return self.to_output(y.reshape(batch, height, width, -1).permute(0, 3, 1, 2))
 
 
 def divide(channels: int, groups: int) -> int:
