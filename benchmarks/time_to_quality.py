@@ -158,8 +158,10 @@ def report(runs: list[dict[str, Any]]) -> None:
     machine.write_section(
         "time to quality",
         f"## Time to quality\n\n{machine.table(headings, rows)}\n\n{notes}\n\n"
-        "Each system with its own recipe for such data, trained for the same seconds of wall clock, one"
-        " after another; one run each; measured by `mezzotint evaluate`. Distances depend on the number"
+        "Each system with its own recipe for such data, given the same seconds of wall clock, one after"
+        " another; one run each; measured by `mezzotint evaluate`. The second column is what each spent:"
+        " peers stop at the first step past the budget; mezzotint, whose schedule needs to know its end,"
+        " guesses its steps beforehand and may miss it either way. Distances depend on the number"
         " of images: compare rows of equal number. The floor is that of the most images."
         f" {runs[0]['threads']} thread(s) each. {conditions} {machine.describe()}.\n\n"
         "![quality against seconds](images/time_to_quality.png)",
@@ -184,6 +186,7 @@ def plot(runs: list[dict[str, Any]], path: Path) -> None:
             continue
         axes.plot(*zip(*own, strict=True), marker="o", label=system)
     axes.set(xlabel="seconds of training", ylabel="digit-FID", yscale="log")
+    axes.set_xlim(0, 1.1 * max(one["train_seconds"] for one in runs))
     axes.axhline(
         max(runs, key=lambda o: o["images"])["floor"]["digit_fid"],
         color="grey",
