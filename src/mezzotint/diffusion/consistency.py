@@ -1,12 +1,12 @@
 """Few-step training: a network that jumps from any moment of a path straight to its end.
 
 The probability flow leads every noise along a path to an image, and a consistency function answers,
-anywhere on a path, with its end (Song et al. 2023, "Consistency Models", section 3):
+anywhere on a path, with its end (Song et al. 2023, "Consistency Models", section 3)::
 
     f(x_t, t) = x_0 on the path through x_t,        f(x_0, 0) = x_0.
 
 Two neighbours on a path have the same end, and that is the whole objective. With one step of the
-teacher's from t to r < t along its path (DDIM's),
+teacher's from t to r < t along its path (DDIM's)::
 
     x_r = alpha_r x0_hat(x_t) + sigma_r eps_hat(x_t)
     loss = d( f(x_t, t), f(x_r, r) without gradient ) / (t - r),     d(a, b) = sqrt(|a - b|^2 + c^2) - c,

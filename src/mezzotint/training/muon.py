@@ -1,12 +1,12 @@
 """Muon: momentum, made orthogonal (Jordan et al. 2024, "Muon: An optimizer for hidden layers").
 
-The update of a weight matrix W (outputs, inputs; a convolution's kernel is flattened to one) is
+The update of a weight matrix W (outputs, inputs; a convolution's kernel is flattened to one) is::
 
     M <- mu M + G,        U = (1 - mu) G + mu M  ~  A S B^T (its singular value decomposition),
     W <- W - eta sqrt(max(1, outputs / inputs)) A B^T
 
 so that every direction a matrix can move in moves equally far, also those whose gradients are small.
-A B^T comes from a few Newton-Schulz steps, which need nothing but products:
+A B^T comes from a few Newton-Schulz steps, which need nothing but products::
 
     X <- a X + (b X X^T + c (X X^T)^2) X,   X_0 = U / |U|_F,   (a, b, c) = (3.4445, -4.7750, 2.0315).
 
