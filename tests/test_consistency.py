@@ -16,10 +16,10 @@ from torch import Tensor
 from common import Gaussian, tiny_data, tiny_recipe
 from mezzotint import build, weights
 from mezzotint.diffusion.consistency import Consistency, Pair
-from mezzotint.diffusion.denoiser import Clipped, Guided
+from mezzotint.diffusion.denoiser import Clipped, Guided, NetworkDenoiser
 from mezzotint.diffusion.level import scale
 from mezzotint.diffusion.objectives import Question
-from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS, Prediction, invert
+from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS, Prediction
 from mezzotint.diffusion.schedules import SCHEDULES, Schedule
 from mezzotint.recipes import RECIPES
 from mezzotint.run import train
@@ -155,16 +155,20 @@ def test_a_question_of_another_objective_is_refused() -> None:
 
 
 @pytest.mark.parametrize("parametrization", PARAMETRIZATIONS)
-@pytest.mark.parametrize("name", ["flow", "linear", "cosine"])
-def test_every_parametrization_answers_with_the_image_itself_at_time_0(
-    parametrization: str, name: str
-) -> None:
+@pytest.mark.parametrize("name", ["flow", "linear"])
+def test_the_end_of_a_path_is_not_asked_of_the_network(parametrization: str, name: str) -> None:
+    """At the first stage the earlier moment is the image itself, where an x0 network has no inverse."""
     schedule = SCHEDULES[name](None if name == "flow" else 1000)
-    x = images(3)
-    level = schedule.level(torch.zeros(3, dtype=torch.float64))
-    seen = invert(PARAMETRIZATIONS[parametrization], level, x, torch.randn_like(x))
-    if parametrization != "x0":  # an x0 network can say what it likes: it has to learn this
-        torch.testing.assert_close(seen.x0, x)
+
+    class Half(torch.nn.Module):
+        def forward(self, x: Tensor, steps: Tensor, labels: Tensor | None) -> Tensor:
+            return 0.5 * x
+
+    student = NetworkDenoiser(Half(), schedule, PARAMETRIZATIONS[parametrization])
+    objective = Consistency(teacher=Gaussian(schedule, MEAN, STD))
+    losses = objective(student, images(64), None, ask(objective, schedule, 0.0, 64))
+    assert (losses > 0).all()
+    assert losses.isfinite().all()
 
 
 @pytest.mark.parametrize("n", [1, 2, 4])

@@ -17,7 +17,8 @@ r = (1 - gap) t and gap = 1 the target is the teacher's own x0_hat, and each sta
 the gap (Geng et al., section 3.2). The teacher is followed with guidance, so that the student's
 images are guided ones and need no second pass.
 
-``f(x_0, 0) = x_0`` needs no care: every parametrization answers with x_t itself where sigma is 0.
+``f(x_0, 0) = x_0`` is not left to the network, which at t = 0 could divide by zero (x0 prediction has no
+inverse there).
 """
 
 import math
@@ -82,7 +83,9 @@ class Consistency:
         x_t = diffuse(x0, question.eps.to(x0), level(t))
         with torch.no_grad():
             seen = self.teacher(x_t, t, labels)
-            end = denoiser(diffuse(seen.x0, seen.eps, level(r)), r, labels).x0
+            x_r = diffuse(seen.x0, seen.eps, level(r))
+            there = (r == 0).to(x_r.device)[:, None, None, None]
+            end = torch.where(there, x_r, denoiser(x_r, r, labels).x0)
         distance = _pseudo_huber(denoiser(x_t, t, labels).x0 - end)
         return distance / (t - r).to(distance)
 
