@@ -15,6 +15,7 @@ from torch import Tensor
 from common import tiny_data, tiny_recipe
 from mezzotint import evaluation, options
 from mezzotint.model import load
+from mezzotint.training.sharding import whole
 from mezzotint.training.trainer import Trainer
 from models import random_model_file
 
@@ -32,7 +33,7 @@ from mezzotint import evaluation
 from mezzotint.model import load
 
 folder = Path({folder!r})
-found = gradients({balance!r})
+found = gradients({balance!r}, {sharding!r})
 images = evaluation.draw(load(folder / "model.safetensors", "cpu"), {count}, 5, {{}}).images
 if evaluation.is_main():
     save_file(found | {{"images": images}}, folder / "two.safetensors")
@@ -64,10 +65,16 @@ def torchrun(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[
     )
 
 
-def gradients(balance: str = "none") -> dict[str, Tensor]:
+def gradients(balance: str = "none", sharding: str = "none") -> dict[str, Tensor]:
     """The gradient of each step of a short run, by step and name."""
     recipe = tiny_recipe(
-        training={"steps": 3, "batch": 8, "optimizer": "adamw", "learning_rate": 1e-4},
+        training={
+            "steps": 3,
+            "batch": 8,
+            "optimizer": "adamw",
+            "learning_rate": 1e-4,
+            "sharding": sharding,
+        },
         data={"balance": balance},
     )
     trainer, found, update = Trainer(recipe, tiny_data()), dict[str, Tensor](), Trainer._update
@@ -75,7 +82,7 @@ def gradients(balance: str = "none") -> dict[str, Tensor]:
     def spy(step: int, loss: Tensor) -> Tensor:
         for name, parameter in trainer.state.network.named_parameters():
             assert parameter.grad is not None
-            found[f"{step}.{name}"] = parameter.grad.clone().contiguous()
+            found[f"{step}.{name}"] = whole(parameter.grad).clone().contiguous()
         return update(trainer, step, loss)
 
     trainer._update = spy  # type: ignore[method-assign]
@@ -83,13 +90,15 @@ def gradients(balance: str = "none") -> dict[str, Tensor]:
     return found
 
 
-def test_two_processes_compute_the_gradients_and_draw_the_images_of_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sharding", ["none", "full"])
+def test_two_processes_compute_the_gradients_and_draw_the_images_of_one(
+    tmp_path: Path, sharding: str
+) -> None:
     random_model_file(tmp_path / "model.safetensors")
     script = tmp_path / "worker.py"
     tests = str(Path(__file__).parent)
-    script.write_text(
-        WORKER.format(tests=tests, folder=str(tmp_path), count=COUNT, balance="classes")
-    )
+    settings = {"tests": tests, "count": COUNT, "balance": "classes", "sharding": sharding}
+    script.write_text(WORKER.format(folder=str(tmp_path), **settings))
     ran = torchrun([str(script)], tmp_path)
     assert ran.returncode == 0, ran.stderr
     theirs = load_file(tmp_path / "two.safetensors")
@@ -115,12 +124,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("sharding", "optimizer"), [("none", "muon"), ("full", "muon"), ("full", "adamw")]
+)
 def test_a_run_on_two_processes_writes_once_and_resumes_with_the_same_bits(
-    tmp_path: Path, data: Path
+    tmp_path: Path, data: Path, sharding: str, optimizer: str
 ) -> None:
-    recipe = tiny_recipe(
-        data={"name": f"npz:{data}"}, training={"steps": 6, "save_every": 3, "keep": 2}
-    )
+    training = {"steps": 6, "save_every": 3, "keep": 2, "sharding": sharding}
+    recipe = tiny_recipe(data={"name": f"npz:{data}"}, training=training | {"optimizer": optimizer})
     (tmp_path / "tiny.toml").write_text(options.to_toml(recipe))
     ran = torchrun(["-m", "mezzotint", "train", "tiny.toml", "--out", "whole"], tmp_path)
     assert ran.returncode == 0, ran.stderr

@@ -6,25 +6,16 @@ types are the keys of the registries, which the tests compare.
 """
 
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Literal
+
+from .checks import RecipeError as RecipeError
+from .checks import check_data_name, check_interval, check_sampling
 
 
 def option(default: Any, explanation: str, *, least: float | None = None,
            most: float | None = None) -> Any:  # fmt: skip
     """A field with what people need to know about it."""
     return field(default=default, metadata={"help": explanation, "least": least, "most": most})
-
-
-class RecipeError(ValueError):
-    """A recipe that cannot be: names the key, the value and what would do."""
-
-
-DATA_NAMES = (
-    "mnist", "fashion-mnist", "kmnist", "emnist-byclass", "emnist-bymerge", "emnist-balanced",
-    "emnist-letters", "emnist-digits", "emnist-mnist", "cifar10", "cifar100",
-)  # fmt: skip
-DATA_KINDS = ("folder", "npz", "idx")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +122,9 @@ class Training:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
         "auto", "arithmetic: auto is bf16 on GPUs that have it and fp32 elsewhere"
     )
+    sharding: Literal["none", "full"] = option(
+        "none", "full: spread weights, gradients and moments over all processes (FSDP2)"
+    )
     compile: bool = option(False, "compile the network with torch.compile")
     log_every: int = option(50, "steps between entries of metrics.jsonl", least=1)
     sample_every: int = option(1000, "steps between sample grids; 0 for none", least=0)
@@ -218,32 +212,3 @@ class Recipe:
                 f"training.accumulate = {self.training.accumulate} would cut a batch of"
                 f" {self.training.batch} into parts smaller than an image"
             )
-
-
-def check_sampling(sampling: Sampling, timesteps: int | None) -> None:
-    """Refuse sampling options that contradict each other or the schedule."""
-    if timesteps is not None and sampling.steps > timesteps:
-        raise RecipeError(
-            f"sampling.steps = {sampling.steps} is more than the {timesteps} time steps there are;"
-            f" use 1 to {timesteps}"
-        )
-    if sampling.eta is not None and sampling.sampler != "ddim":
-        raise RecipeError(f"eta is an option of sampler 'ddim'; {sampling.sampler!r} has none")
-    check_interval("interval", sampling.interval)
-
-
-def check_data_name(name: str) -> None:
-    """Refuse a data set that is neither known nor a kind of files of one's own."""
-    kind, colon, path = name.partition(":")
-    if name in DATA_NAMES or (colon and kind in DATA_KINDS and path):
-        return
-    known = [*DATA_NAMES, *(f"{kind}:PATH" for kind in DATA_KINDS)]
-    close = get_close_matches(name, known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise RecipeError(f"data.name = {name!r}: it is one of {', '.join(known)}.{hint}")
-
-
-def check_interval(name: str, interval: tuple[float, float]) -> None:
-    """Refuse an interval of times that holds none."""
-    if not interval[0] < interval[1]:
-        raise RecipeError(f"{name} = {list(interval)} is empty: write low, high")

@@ -1,13 +1,4 @@
-"""A training run, from a recipe to a folder.
-
-runs/digits-20260102-030405/
-  recipe.toml       everything that decides the run
-  metrics.jsonl     step, loss, learning rate, gradient norm, images per second
-  loss.png          the loss curve
-  samples/          a grid of all classes, on a cadence
-  checkpoints/      the newest few, each enough to resume
-  model.safetensors the result: weights to sample from, recipe in the header
-"""
+"""A training run, from a recipe to a folder (``run_writer.py`` says what is in it)."""
 
 import sys
 import time
@@ -15,28 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate.utils.operations import broadcast_object_list
 
-from . import build, options, pixels, runtime, weights
+from . import build, options, runtime, weights
 from .config import Recipe, RecipeError
 from .diffusion.denoiser import NetworkDenoiser
-from .files import whole_file
-from .model import Model, find_weights, load
-from .progress import progress
+from .model import find_weights, load
 from .recipes import as_recipe
-from .training.checkpoint import (
-    MODEL,
-    latest_checkpoint,
-    load_checkpoint,
-    save_checkpoint,
-    sha256,
-)
-from .training.log import MetricsLog, read_metrics
-from .training.state import TrainingState
-from .training.trainer import Hook, Stopped, Trainer
-from .viz.curves import save_loss_curve
-from .viz.grids import tile, to_pillow
+from .run_writer import RunWriter
+from .training.checkpoint import latest_checkpoint, load_checkpoint, sha256
+from .training.trainer import Stopped, Trainer
 
 
 def new_folder(recipe: Recipe, out: Path | None) -> Path:
@@ -103,17 +82,16 @@ def train(
     for warning in data.warnings():
         say(f"warning: {warning}")
     trainer = Trainer(recipe, data, teacher=_teacher(recipe, build.spec_of(data)))
-    main = trainer.accelerator.is_main_process
     if resume is not None:
         _continue(trainer, folder, say)
-    if main:
-        _prepare_folder(folder, recipe)
-        trainer.log = _logger(folder, recipe, trainer.state.step)
+    writer = RunWriter(folder, recipe, trainer)
+    if state.is_main_process:
+        writer.begin()
     parameters = sum(p.numel() for p in trainer.state.network.parameters())
     say(f"{recipe.name}: {parameters:,} parameters on {trainer.device}; writing to {folder}")
-    stopped = trainer.run(_hooks(folder, recipe, trainer))
-    if main:
-        _finish(folder, recipe, trainer, stopped)
+    stopped = trainer.run(writer.hooks())
+    if trainer.runs_hooks:
+        writer.finish(stopped)
     trainer.accelerator.wait_for_everyone()
     if stopped.signal is not None:
         raise StoppedBySignal(folder, stopped)
@@ -168,85 +146,3 @@ def _continue(trainer: Trainer, folder: Path, say: Callable[[str], None]) -> Non
         raise RecipeError(f"{folder} holds no whole checkpoint to resume from")
     load_checkpoint(checkpoint, trainer.state)
     say(f"resuming from {checkpoint}")
-
-
-def _prepare_folder(folder: Path, recipe: Recipe) -> None:
-    (folder / "samples").mkdir(parents=True, exist_ok=True)
-    with whole_file(folder / "recipe.toml") as temporary:
-        temporary.write_text(options.to_toml(recipe))
-
-
-def _logger(folder: Path, recipe: Recipe, step: int) -> Callable[[dict[str, Any]], None]:
-    """Where metrics go: metrics.jsonl, and a tracker if one is asked for."""
-    log = MetricsLog(folder / "metrics.jsonl", step)
-    if recipe.training.tracker == "none":
-        return log.write
-    from accelerate.tracking import LOGGER_TYPE_TO_CLASS
-
-    kind: Any = LOGGER_TYPE_TO_CLASS[recipe.training.tracker]
-    try:
-        place = (folder,) if kind.requires_logging_directory else ()
-        tracker = kind(recipe.training.tracker, *place)
-        tracker.start()
-    except ImportError as error:
-        name = recipe.training.tracker
-        raise RecipeError(f"training.tracker = {name!r} needs it: pip install {name}") from error
-
-    def write(entry: dict[str, Any]) -> None:
-        log.write(entry)
-        tracker.log({k: v for k, v in entry.items() if k != "step"}, step=entry["step"])
-
-    return write
-
-
-def _hooks(folder: Path, recipe: Recipe, trainer: Trainer) -> list[Hook]:
-    training = recipe.training
-
-    def save(state: TrainingState) -> None:
-        save_checkpoint(folder / "checkpoints", state, recipe, trainer.spec, training.keep)
-
-    def picture(state: TrainingState) -> None:
-        _save_samples(folder, recipe, trainer)
-        _save_loss(folder, recipe)
-
-    return [Hook(training.save_every, save), Hook(training.sample_every, picture)]
-
-
-def _save_samples(folder: Path, recipe: Recipe, trainer: Trainer) -> None:
-    """A grid: one column per class, the same noise each time, so that progress can be seen."""
-    network = trainer.state.released
-    training, classes = network.training, len(trainer.spec.classes)
-    model = Model(recipe, trainer.spec, build.make_denoiser(recipe, network.eval()), trainer.device)
-    columns = classes or 8
-    rows = 4 if recipe.sampling.steps <= 50 else 1
-    labels = list(range(classes)) * rows if classes else None
-    moments = model.moments(labels, count=None if classes else columns * rows)
-    shown = progress(moments, recipe.sampling.steps + 1, "samples")
-    images = torch.cat([pixels.to_uint8(step.x.cpu()) for step in shown if step.t == 0])
-    network.train(training)
-    with whole_file(folder / "samples" / f"step-{trainer.state.step:08d}.png") as temporary:
-        to_pillow(tile(images, columns), 2).save(temporary)
-
-
-def _save_loss(folder: Path, recipe: Recipe) -> None:
-    path = folder / "metrics.jsonl"
-    entries = read_metrics(path) if path.exists() else []
-    if not entries:
-        return
-    with whole_file(folder / "loss.png") as temporary:
-        save_loss_curve(
-            temporary, [e["step"] for e in entries], [e["loss"] for e in entries], recipe.name
-        )
-
-
-def _finish(folder: Path, recipe: Recipe, trainer: Trainer, stopped: Stopped) -> None:
-    """The last checkpoint, and, if the run is complete, its model and its pictures."""
-    state, training = trainer.state, recipe.training
-    newest = latest_checkpoint(folder / "checkpoints")
-    if newest is None or newest.name != f"step-{state.step:08d}":
-        save_checkpoint(folder / "checkpoints", state, recipe, trainer.spec, training.keep)
-    if stopped.signal is None:
-        weights.write(folder / MODEL, state.released.state_dict(), recipe, trainer.spec)
-        if not (folder / "samples" / f"step-{state.step:08d}.png").exists():
-            _save_samples(folder, recipe, trainer)
-        _save_loss(folder, recipe)

@@ -70,6 +70,18 @@ def pick_device(name: str | None = None) -> torch.device:
     return device
 
 
+def pick_precision(wanted: str, gpu: bool) -> str:
+    """accelerate's name for an arithmetic: auto is bf16 on GPUs that have it, fp32 elsewhere.
+
+    Raises ValueError for half precision on a CPU, which is slower there (docs/log.md).
+    """
+    if wanted == "auto":
+        wanted = "bf16" if gpu and torch.cuda.is_bf16_supported() else "fp32"
+    if wanted != "fp32" and not gpu:
+        raise ValueError(f"training.precision = {wanted!r} needs a GPU; CPUs are faster in fp32")
+    return "no" if wanted == "fp32" else wanted
+
+
 def place(network: Network, device: torch.device) -> Network:
     """Move a network to its device in channels_last, the format convolutions run fastest in."""
     network.to(device)

@@ -18,13 +18,14 @@ class StandardizedConv2d(nn.Conv2d):
     51 million weights costs as much as convolving a few images with them.
     """
 
+    keep = True
     _kept: tuple[tuple[int, int], Tensor] | None = None
 
     def forward(self, x: Features) -> Features:
         return self._conv_forward(x, self._kernels(), self.bias)
 
     def _kernels(self) -> Tensor:
-        if torch.is_grad_enabled() and self.weight.requires_grad:
+        if not self.keep or (torch.is_grad_enabled() and self.weight.requires_grad):
             return self._standardized()
         state = (self.weight._version, self.weight.data_ptr())
         if self._kept is None or self._kept[0] != state:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from .. import weights
 from ..config import Recipe
 from ..files import whole_folder
+from .sharding import all_whole
 from .state import TrainingState
 
 MODEL, STATE, MANIFEST = "model.safetensors", "state.safetensors", "manifest.json"
@@ -24,13 +25,20 @@ def sha256(path: Path) -> str:
 
 
 def save_checkpoint(
-    folder: Path, state: TrainingState, recipe: Recipe, spec: weights.ImageSpec, keep: int
-) -> Path:
-    """Write the state under ``folder``, then delete all but the ``keep`` newest checkpoints."""
+    folder: Path, state: TrainingState, recipe: Recipe, spec: weights.ImageSpec, keep: int,
+    write: bool = True,
+) -> Path:  # fmt: skip
+    """Write the state under ``folder``, then delete all but the ``keep`` newest checkpoints.
+
+    Where weights are sharded, all processes have to call this, and one to ``write``.
+    """
     path = folder / f"step-{state.step:08d}"
+    released, tensors = all_whole(state.released.state_dict()), state.tensors()
+    if not write:
+        return path
     with whole_folder(path) as temporary:
-        weights.save(temporary / MODEL, state.released.state_dict(), weights.header(recipe, spec))
-        weights.save(temporary / STATE, state.tensors(), {})
+        weights.save(temporary / MODEL, released, weights.header(recipe, spec))
+        weights.save(temporary / STATE, tensors, {})
         files = {name: sha256(temporary / name) for name in (MODEL, STATE)}
         manifest = json.dumps({"step": state.step, "sha256": files}, indent=1)
         (temporary / MANIFEST).write_text(manifest)

@@ -20,6 +20,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .sharding import like, whole
+
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
@@ -73,11 +75,11 @@ class Muon(torch.optim.AdamW):
             torch._foreach_mul_(moments, MOMENTUM)
             torch._foreach_add_(moments, gradients)
             looked_ahead = torch._foreach_lerp(gradients, moments, MOMENTUM)
-            stacked = torch.stack([u.reshape(rows, columns) for u in looked_ahead])
+            stacked = torch.stack([whole(u).reshape(rows, columns) for u in looked_ahead])
             rate = group["lr"] * max(1.0, rows / columns) ** 0.5
             for parameter, update in zip(parameters, orthogonalize(stacked), strict=True):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(update.view(parameter.shape), alpha=-rate)
+                parameter.add_(like(parameter, update.view(parameter.shape)), alpha=-rate)
 
     def _moment(self, parameter: nn.Parameter) -> Tensor:
         state = self.state[parameter]

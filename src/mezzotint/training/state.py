@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .ema import Ema
+from .sharding import all_whole, like, load_whole
 
 
 @dataclass
@@ -25,7 +26,8 @@ class TrainingState:
         return self.ema.network if self.ema else self.network
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything but the released weights, flat, by name."""
+        """Everything but the released weights, flat, by name, and whole: where weights are sharded, all
+        processes have to ask."""
         found = {f"optimizer.{name}.{key}": torch.as_tensor(value)
                  for name, parameter in self.network.named_parameters()
                  for key, value in self.optimizer.state.get(parameter, {}).items()}  # fmt: skip
@@ -34,12 +36,12 @@ class TrainingState:
         if self.scaler is not None and (scaler := self.scaler.state_dict()):
             found["scaler.scale"] = torch.tensor(scaler["scale"], dtype=torch.float64)
             found["scaler.growth"] = torch.tensor(scaler["_growth_tracker"])
-        return found
+        return all_whole(found)
 
     def load(self, released: dict[str, Tensor], tensors: dict[str, Tensor], step: int) -> None:
         """Become the state that :meth:`tensors` and the released weights were taken from."""
-        self.released.load_state_dict(released)
-        self.network.load_state_dict(_under("network.", tensors) or released)
+        load_whole(self.released, released)
+        load_whole(self.network, _under("network.", tensors) or released)
         self.optimizer.state.clear()
         parameters = dict(self.network.named_parameters())
         for name, value in _under("optimizer.", tensors).items():
@@ -47,7 +49,7 @@ class TrainingState:
             parameter = parameters[owner]
             if value.shape == parameter.shape:
                 # Fused Adam walks memory: moments have to lie in it as their weights do.
-                value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+                value = like(parameter, value)
             self.optimizer.state[parameter][key] = value
         if self.scaler is not None and "scaler.scale" in tensors:
             saved = self.scaler.state_dict()

@@ -22,10 +22,11 @@ from .. import build, pixels
 from ..config import Recipe
 from ..data import ImageData
 from ..diffusion.denoiser import NetworkDenoiser
-from ..runtime import generator, place
+from ..runtime import generator, pick_precision, place
 from .batches import INIT, QUESTION, balanced_rows, batch_indices
 from .ema import Ema
 from .optimizer import learning_rate, make_optimizer
+from .sharding import shard, whole
 from .signals import StopRequest, stop_on_signal
 from .state import TrainingState
 
@@ -46,19 +47,11 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Hook:
-    """``run(state)`` on the main process after every ``every`` steps; 0 is never."""
+    """``run(state)`` after every ``every`` steps; 0 is never. On the main process alone, or on all where
+    weights are sharded, since then no one has them whole."""
 
     every: int
     run: Callable[[TrainingState], None]
-
-
-def _precision(recipe: Recipe, gpu: bool) -> str:
-    wanted = recipe.training.precision
-    if wanted == "auto":
-        wanted = "bf16" if gpu and torch.cuda.is_bf16_supported() else "fp32"
-    if wanted != "fp32" and not gpu:
-        raise ValueError(f"training.precision = {wanted!r} needs a GPU; CPUs are faster in fp32")
-    return "no" if wanted == "fp32" else wanted
 
 
 class Trainer:
@@ -77,8 +70,13 @@ class Trainer:
     ) -> None:
         self.recipe, self.log = recipe, log
         gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+        precision = pick_precision(recipe.training.precision, gpu)
+        if precision == "fp16" and recipe.training.sharding == "full":
+            raise ValueError(
+                "training.precision = 'fp16' cannot go with training.sharding; use bf16"
+            )
         # Under torchrun without a GPU, Accelerator() alone would make every process a lone rank 0.
-        self.accelerator = Accelerator(mixed_precision=_precision(recipe, gpu), cpu=not gpu)
+        self.accelerator = Accelerator(mixed_precision=precision, cpu=not gpu)
         self.device, self.rank = self.accelerator.device, self.accelerator.process_index
         if recipe.training.batch % self.accelerator.num_processes:
             raise ValueError(
@@ -96,10 +94,24 @@ class Trainer:
             else build.make_consistency(recipe, teacher)
         )
         self.state = self._initial_state(teacher)
-        self.wrapped: torch.nn.Module = self.accelerator.prepare_model(self.state.network)
+        self.wrapped: torch.nn.Module = (
+            self.state.network
+            if self.sharded
+            else self.accelerator.prepare_model(self.state.network)
+        )
         if recipe.training.compile:
             self.wrapped.compile()
         self.denoiser = build.make_denoiser(recipe, self.wrapped)
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the weights are spread over several processes."""
+        return self.recipe.training.sharding == "full" and self.accelerator.num_processes > 1
+
+    @property
+    def runs_hooks(self) -> bool:
+        """Whether this process runs hooks, the last things to be done among them."""
+        return self.accelerator.is_main_process or self.sharded
 
     def _initial_state(self, teacher: NetworkDenoiser | None) -> TrainingState:
         training = self.recipe.training
@@ -110,6 +122,9 @@ class Trainer:
             network.load_state_dict(teacher.network.state_dict())
             place(teacher.network, self.device)
         ema = Ema(network, training.ema) if training.ema else None
+        if self.sharded:
+            for part in (network, ema.network) if ema else (network,):
+                shard(part, self.device, self.accelerator.num_processes)
         return TrainingState(
             network, make_optimizer(network, training), ema, self.accelerator.scaler
         )
@@ -140,7 +155,7 @@ class Trainer:
                     losses, since = [], time.perf_counter()
                 before = time.perf_counter()
                 for hook in hooks:
-                    if main and hook.every and state.step % hook.every == 0 and not bad:
+                    if self.runs_hooks and hook.every and state.step % hook.every == 0 and not bad:
                         hook.run(state)
                 since += time.perf_counter() - before
         if state.step == steps:
@@ -201,7 +216,7 @@ class Trainer:
         if state.scaler is not None:
             state.scaler.unscale_(state.optimizer)
         limit = float("inf") if training.clip is None else training.clip
-        norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), limit)
+        norm = whole(torch.nn.utils.clip_grad_norm_(state.network.parameters(), limit))
         if state.scaler is not None:
             state.scaler.step(state.optimizer)
             state.scaler.update()

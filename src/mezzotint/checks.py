@@ -1,0 +1,47 @@
+"""What a recipe must not say, and how it is told so."""
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .config import Sampling
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be: names the key, the value and what would do."""
+
+
+DATA_NAMES = (
+    "mnist", "fashion-mnist", "kmnist", "emnist-byclass", "emnist-bymerge", "emnist-balanced",
+    "emnist-letters", "emnist-digits", "emnist-mnist", "cifar10", "cifar100",
+)  # fmt: skip
+DATA_KINDS = ("folder", "npz", "idx")
+
+
+def check_sampling(sampling: "Sampling", timesteps: int | None) -> None:
+    """Refuse sampling options that contradict each other or the schedule."""
+    if timesteps is not None and sampling.steps > timesteps:
+        raise RecipeError(
+            f"sampling.steps = {sampling.steps} is more than the {timesteps} time steps there are;"
+            f" use 1 to {timesteps}"
+        )
+    if sampling.eta is not None and sampling.sampler != "ddim":
+        raise RecipeError(f"eta is an option of sampler 'ddim'; {sampling.sampler!r} has none")
+    check_interval("interval", sampling.interval)
+
+
+def check_data_name(name: str) -> None:
+    """Refuse a data set that is neither known nor a kind of files of one's own."""
+    kind, colon, path = name.partition(":")
+    if name in DATA_NAMES or (colon and kind in DATA_KINDS and path):
+        return
+    known = [*DATA_NAMES, *(f"{kind}:PATH" for kind in DATA_KINDS)]
+    close = get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise RecipeError(f"data.name = {name!r}: it is one of {', '.join(known)}.{hint}")
+
+
+def check_interval(name: str, interval: tuple[float, float]) -> None:
+    """Refuse an interval of times that holds none."""
+    if not interval[0] < interval[1]:
+        raise RecipeError(f"{name} = {list(interval)} is empty: write low, high")

@@ -1,0 +1,65 @@
+"""Sharding: every process keeps a part of each weight, of its gradient and of the optimizer's moments,
+and gathers a block's weights only while it computes with them (Rajbhandari et al. 2020, "ZeRO", stage 3;
+PyTorch's FSDP2).
+
+What is computed is what one process would compute; what is saved are whole tensors, which any number of
+processes can go on from.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..nets.blocks import StandardizedConv2d
+
+
+def shard(network: nn.Module, device: torch.device, processes: int) -> None:
+    """Spread the weights of ``network`` over all processes, in place: block by block, where blocks are
+    the entries of its lists of modules, then what is left."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # FSDP2 knows no other
+    mesh = init_device_mesh(device.type, (processes,))
+    for module in network.modules():
+        if isinstance(module, StandardizedConv2d):
+            module.keep = False  # gathered weights come and go at one address, whatever is in them
+    for blocks in [m for m in network.modules() if isinstance(m, nn.ModuleList)]:
+        for block in blocks:
+            fully_shard(block, mesh=mesh)
+    fully_shard(network, mesh=mesh)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """The tensor, gathered from all processes if it is sharded. All of them have to ask."""
+    gather = getattr(tensor, "full_tensor", None)
+    return tensor if gather is None else gather()
+
+
+def all_whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """All of them whole."""
+    return {name: whole(tensor) for name, tensor in tensors.items()}
+
+
+def like(sharded: Tensor, tensor: Tensor) -> Tensor:
+    """A whole ``tensor``, the same on all processes, laid out as ``sharded`` is: over the processes,
+    and in memory."""
+    if hasattr(sharded, "full_tensor"):
+        from torch.distributed.tensor import distribute_tensor
+
+        layout: Any = sharded
+        return distribute_tensor(tensor.to(sharded.device), layout.device_mesh, layout.placements)
+    return torch.empty_like(sharded, dtype=tensor.dtype).copy_(tensor)
+
+
+def load_whole(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """``network.load_state_dict`` of whole tensors. Raises RuntimeError where they do not fit."""
+    own = network.state_dict()
+    network.load_state_dict({
+        name: like(own[name], tensor)
+        if name in own and own[name].shape == tensor.shape
+        else tensor
+        for name, tensor in tensors.items()
+    })  # fmt: skip
