@@ -21,7 +21,8 @@ def load_data(recipe: Recipe, split: Split = "train") -> ImageData:
     """The recipe's images, at the recipe's size."""
     section = recipe.data
     frame = Frame(
-        size=(section.size, section.size) if section.size else None,
+        size=(section.size, section.columns or section.size) if section.size else None,
+        crop=section.crop,
         fit=section.fit,
         channels=section.channels,
         background=section.background,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .checks import RecipeError as RecipeError
-from .checks import check_data_name, check_interval, check_sampling
+from .checks import check_data, check_interval, check_sampling
 
 
 def option(default: Any, explanation: str, *, least: float | None = None,
@@ -25,11 +25,16 @@ class Data:
     name: str = option(
         "mnist",
         "data set (mnist, fashion-mnist, kmnist, emnist-letters, ..., cifar10, cifar100), or images of"
-        " your own: folder:PATH (one folder per class, or none), npz:PATH, idx:PATH",
+        " your own: folder:PATH (one folder per class, or none; or a .zip of it), npz:PATH, idx:PATH,"
+        " celeba:PATH, hf:NAME (of the Hugging Face Hub)",
     )
     folder: str | None = option(None, "folder that already holds the data set's files, .gz or raw")
     size: int | None = option(None, "side in pixels to bring images to; as they are if not given",
                               least=1)  # fmt: skip
+    columns: int | None = option(
+        None, "width in pixels, where images are not to be square", least=1
+    )
+    crop: int | None = option(None, "side of a square in the middle that is cut out first", least=1)
     fit: Literal["crop", "pad", "resize"] = option(
         "crop", "how to bring images to size: cut, put on the background, or stretched"
     )
@@ -192,9 +197,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         diffusion, sampling = self.diffusion, self.sampling
-        check_data_name(self.data.name)
-        if self.data.channels == 2:
-            raise RecipeError("data.channels = 2: images are grey (1) or in colour (3)")
+        check_data(self.data)
         if diffusion.schedule != "flow" and diffusion.timesteps is None:
             raise RecipeError(
                 f"diffusion.schedule = {diffusion.schedule!r} is a table:"

@@ -19,6 +19,8 @@ def doctor(
     recipe: str = "digits",
     folder: Path | None = None,
     size: int | None = None,
+    columns: int | None = None,
+    crop: int | None = None,
     fit: Literal["crop", "pad", "resize"] = "crop",
     channels: int | None = None,
     background: int = 0,
@@ -42,6 +44,10 @@ def doctor(
         Folder that already holds a named data set's files.
     size
         Side in pixels to bring images to; as they are if not given.
+    columns
+        Width in pixels, where they are not to be square.
+    crop
+        Side of a square in the middle that is cut out first.
     fit
         How to bring them to size.
     channels
@@ -51,6 +57,7 @@ def doctor(
     """
     told = {
         "name": data, "folder": str(folder) if folder else None, "size": size, "fit": fit,
+        "columns": columns, "crop": crop,
         "channels": channels, "background": background, "broken": "skip",
     }  # fmt: skip
     base = find(recipe)
@@ -70,10 +77,11 @@ def _files(data: str) -> None:
     if kind != "folder":
         return
     from ..data.checkup import look_at
-    from ..data.own import listing_of
+    from ..data.folders import listing_of, place_of
     from ..progress import progress
 
-    files = [file for split in ("train", "test") for file in listing_of(Path(path), split).files]
+    place = place_of(Path(path).expanduser())
+    files = [file for split in ("train", "test") for file in listing_of(place, split).pictures]
     found = look_at(progress(files, len(files), "reading", "picture"))
     print(f"files:     {len(files):,} in {path}")
     print(f"modes:     {', '.join(f'{mode} {n:,}' for mode, n in found.modes.most_common())}")

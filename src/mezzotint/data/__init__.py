@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .cifar import CIFAR10, CIFAR100
+from .folders import Broken
 from .idx_sets import EMNIST, FASHION_MNIST, KMNIST, MNIST
 from .images import ImageData, Split, check_labels
-from .own import KINDS, Broken
+from .own import KINDS, open_own
 from .pictures import Fit, Frame
 
 DATASETS: dict[str, Callable[[Split, Path | None], ImageData]] = {
@@ -33,14 +34,10 @@ def open_data(
     naming the file, where it is not there or ``broken`` (pictures can be skipped instead).
     """
     frame = frame or Frame()
-    kind, colon, path = name.partition(":")
+    kind, colon, where = name.partition(":")
     if colon:
-        data = KINDS[kind](Path(path).expanduser(), split, frame, broken)
-    else:
-        data = DATASETS[name](split, folder)
-    if frame.channels is not None:
-        data = data.in_channels(frame.channels)
-    return data if frame.size is None else data.fitted(frame.size, frame.fit, frame.background)
+        return open_own(kind, where, split, frame, broken)
+    return DATASETS[name](split, folder).framed(frame)
 
 
 __all__ = [

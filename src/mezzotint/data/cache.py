@@ -1,11 +1,13 @@
 """Pictures decoded once: an array on disk that is mapped into memory, so that it may be larger than it.
 
-The cache's name is a hash of every file's path, length and time of change, and of the frame: another
+The cache's name is a hash of what every file is and of the frame: another
 picture or another size is another cache. It is built in one go or several, and renamed when whole.
 """
 
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,9 +19,9 @@ from jaxtyping import UInt8
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from ..files import cache_folder, whole_file
+from ..files import cache_folder, whole_file, whole_folder
 from ..progress import progress
-from .pictures import Frame, read_picture
+from .pictures import Frame, Source, read_picture
 
 EVERY = 2000
 """Pictures between notes of how far the building is."""
@@ -39,7 +41,7 @@ class Built:
 
 
 def cached(
-    files: Sequence[Path], frame: Frame, channels: int, broken: Literal["refuse", "skip"]
+    files: Sequence[Source], frame: Frame, channels: int, broken: Literal["refuse", "skip"]
 ) -> tuple[UInt8[Tensor, "n channels height width"], list[int]]:
     """The pictures at the frame's size, mapped into memory, and the numbers of the files they are from.
 
@@ -58,16 +60,43 @@ def cached(
     return torch.from_numpy(mapped[: len(built.kept)]), built.kept
 
 
-def _key(files: Sequence[Path], frame: Frame) -> str:
+def _key(files: Sequence[Source], frame: Frame) -> str:
     digest = hashlib.sha256(json.dumps(asdict(frame)).encode())
     for file in files:
-        status = file.stat()
-        digest.update(f"{file.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        digest.update(f"{_identity(file)}\0".encode())
     return digest.hexdigest()[:24]
 
 
+def _identity(source: Source) -> str:
+    """Another text for another content: of a file, its path, length and time of change; of other sources,
+    their name."""
+    if not isinstance(source, Path):
+        return str(source)
+    status = source.stat()
+    return f"{source.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
+
+
+def unpacked(archive: Path) -> Path:
+    """A folder in the cache with the files of a .zip, which is unpacked once.
+
+    Raises ValueError, naming the archive, where it is broken; nothing is kept of it then.
+    """
+    name = hashlib.sha256(_identity(archive).encode()).hexdigest()[:24]
+    folder = cache_folder() / "unpacked" / name
+    if folder.is_dir():
+        return folder
+    try:
+        with zipfile.ZipFile(archive) as opened, whole_folder(folder) as temporary:
+            members = [m for m in opened.infolist() if not m.filename.startswith("__MACOSX/")]
+            for member in progress(members, len(members), f"unpacking {archive.name}", "file"):
+                opened.extract(member, temporary)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{archive} is no whole .zip: {error}") from error
+    return folder
+
+
 def _build(
-    files: Sequence[Path], frame: Frame, shape: tuple[int, ...],
+    files: Sequence[Source], frame: Frame, shape: tuple[int, ...],
     broken: Literal["refuse", "skip"], folder: Path,
 ) -> None:  # fmt: skip
     """Decode all pictures, beginning after those of an earlier, interrupted build."""

@@ -4,10 +4,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from .images import ImageData
-from .pictures import Frame, glance, read_picture
+from .pictures import Frame, Source, glance, read_picture
 
 FEW = 100
 """Images of a class below which it is hard to learn."""
@@ -23,7 +22,7 @@ class Pictures:
     broken: list[str] = field(default_factory=list)
 
 
-def look_at(files: Iterable[Path]) -> Pictures:
+def look_at(files: Iterable[Source]) -> Pictures:
     """Decode every file to the end."""
     found = Pictures()
     for file in files:

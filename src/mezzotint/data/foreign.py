@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from .images import check_labels
+from .pictures import SUFFIXES, Frame, read_picture
 
 UNREADABLE = (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
 """What NumPy raises for files that are not whole .npz files."""
@@ -45,12 +45,10 @@ def _grey_if_all_are(images: Tensor) -> Tensor:
 
 
 def _read_folder(path: Path, classes: Sequence[str]) -> Images:
-    files = sorted(
-        p for p in path.rglob("*") if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp")
-    )
+    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not files:
-        raise ValueError(f"{path} holds no .png, .jpg or .bmp images")
-    pictures = [_read_picture(file) for file in files]
+        raise ValueError(f"{path} holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    pictures = [torch.from_numpy(read_picture(file, 3, Frame()).copy()) for file in files]
     for file, picture in zip(files, pictures, strict=True):
         if picture.shape != pictures[0].shape:
             sizes = f"{tuple(picture.shape[1:])}, {files[0]} of {tuple(pictures[0].shape[1:])}"
@@ -63,16 +61,6 @@ def _read_folder(path: Path, classes: Sequence[str]) -> Images:
             known = ", ".join(classes)
             raise ValueError(f"{path}: folder {name!r} is no class; classes are {known}")
     return Images(torch.stack(pictures), torch.tensor([classes.index(name) for name in names]))
-
-
-def _read_picture(file: Path) -> Tensor:
-    """RGB, upright, (3, height, width)."""
-    try:
-        with Image.open(file) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
-    except OSError as error:
-        raise ValueError(f"{file} is a broken picture: {error}") from error
-    return torch.from_numpy(np.asarray(upright).copy()).permute(2, 0, 1)
 
 
 def _read_npz(path: Path, classes: Sequence[str], images_name: str) -> Images:

@@ -10,7 +10,7 @@ from jaxtyping import Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
-from .pictures import Fit, fitted
+from .pictures import Fit, Frame, fitted
 
 Split = Literal["train", "test"]
 
@@ -69,6 +69,16 @@ class ImageData:
         if rare:
             found.append(f"few images of class {', '.join(rare)}: expect it to come out worse")
         return found
+
+    def framed(self, frame: Frame) -> "ImageData":
+        """The same data as ``frame`` asks for it."""
+        data = self if frame.channels is None else self.in_channels(frame.channels)
+        (height, width), (rows, columns) = frame.cut(self.size), self.size
+        if (height, width) != self.size:
+            top, left = (rows - height) // 2, (columns - width) // 2
+            cut = data.images[:, :, top : top + height, left : left + width].contiguous()
+            data = ImageData(cut, self.labels, self.classes)
+        return data if frame.size is None else data.fitted(frame.size, frame.fit, frame.background)
 
     def fitted(self, size: tuple[int, int], fit: Fit = "crop", background: int = 0) -> "ImageData":
         """The same data at ``size`` (height, width); see :func:`pictures.fitted`."""

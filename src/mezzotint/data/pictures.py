@@ -1,8 +1,7 @@
 """From a picture in a file, of whatever kind, to an array of the size and channels asked for."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
@@ -10,19 +9,43 @@ from PIL import Image, ImageOps
 
 Fit = Literal["crop", "pad", "resize"]
 GREY = {"1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N"}
+BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What Pillow raises for files that are no whole pictures."""
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+class Source(Protocol):
+    """Where the bytes of a picture are: a path is one. ``str`` names it in messages."""
+
+    def open(self, mode: Literal["rb"], /) -> BinaryIO: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """How pictures become arrays: ``size`` (height, width) and ``channels`` (1 or 3), as the pictures
-    have them where None; ``fit``; ``background``: the grey level, 0 to 255, behind transparent pixels
-    and around padded pictures."""
+    """How pictures become arrays: ``crop``: the side of a square in the middle that is all to be taken,
+    if one is; ``size`` (height, width) and ``channels`` (1 or 3), as the pictures have them where None;
+    ``fit``; ``background``: the grey level, 0 to 255, behind transparent pixels and around padded
+    pictures."""
 
     size: tuple[int, int] | None = None
     fit: Fit = "crop"
     channels: int | None = None
     background: int = 0
+    crop: int | None = None
+
+    def cut(self, size: tuple[int, int]) -> tuple[int, int]:
+        """What ``crop`` leaves of a picture of that size."""
+        return size if self.crop is None else (min(size[0], self.crop), min(size[1], self.crop))
+
+    def apply(self, picture: Image.Image) -> Image.Image:
+        """The picture, in mode L or RGB, cut out and brought to size."""
+        height, width = self.cut((picture.height, picture.width))
+        left, top = (picture.width - width) // 2, (picture.height - height) // 2
+        if (height, width) != (picture.height, picture.width):
+            picture = picture.crop((left, top, left + width, top + height))
+        return (
+            picture if self.size is None else fitted(picture, self.size, self.fit, self.background)
+        )
 
 
 def fitted(picture: Image.Image, size: tuple[int, int], fit: Fit, background: int) -> Image.Image:
@@ -76,30 +99,28 @@ def upright(picture: Image.Image, channels: int, background: int) -> Image.Image
 
 
 def read_picture(
-    file: Path, channels: int, frame: Frame
+    source: Source, channels: int, frame: Frame
 ) -> UInt8[np.ndarray, "channels height width"]:
-    """The picture in ``file``. Raises ValueError, naming the file, where it is broken."""
+    """The picture in ``source``. Raises ValueError, naming it, where it is broken."""
     try:
-        with Image.open(file) as picture:
+        with source.open("rb") as stream, Image.open(stream) as picture:
             picture.load()
             found = upright(picture, channels, frame.background)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file} is a broken picture: {error}") from error
-    if frame.size is not None:
-        found = fitted(found, frame.size, frame.fit, frame.background)
-    array = np.asarray(found)
+    except BROKEN as error:
+        raise ValueError(f"{source} is a broken picture: {error}") from error
+    array = np.asarray(frame.apply(found))
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
 
-def glance(file: Path) -> tuple[str, tuple[int, int]]:
+def glance(source: Source) -> tuple[str, tuple[int, int]]:
     """Mode and upright size (height, width) of a picture, from its header alone.
 
-    Raises ValueError, naming the file, where there is none.
+    Raises ValueError, naming it, where there is none.
     """
     try:
-        with Image.open(file) as picture:
+        with source.open("rb") as stream, Image.open(stream) as picture:
             turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             width, height = picture.size
             return picture.mode, (width, height) if turned else (height, width)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file} is a broken picture: {error}") from error
+    except BROKEN as error:
+        raise ValueError(f"{source} is a broken picture: {error}") from error
