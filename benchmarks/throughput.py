@@ -79,10 +79,10 @@ def train_of(system: str, batch: int) -> Callable[[], object]:
     return lambda: trainer._step(next(numbers))
 
 
-def measure(name: str, quick: bool, seconds: float) -> dict[str, float]:
-    """Median seconds of a case in this process, and its FLOPs, counted on the first call."""
-    system, what, batch, small = CASES[name]
-    size = small if quick else batch
+def measure(name: str, size: int, seconds: float) -> dict[str, float]:
+    """Median seconds of a case of ``size`` images in this process, and its FLOPs, counted on the first
+    call."""
+    system, what = CASES[name][:2]
     call = (forward_of if what == "forward" else train_of)(system, size)
     with FlopCounterMode(display=False) as counter:
         call()
@@ -99,9 +99,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="smaller batches, one round")
     parser.add_argument("--rounds", type=int, default=3, help="alternations")
     parser.add_argument("--case", choices=CASES, help="one case, in this process")
+    parser.add_argument("--batch", type=int, help="images at once, with --case")
     arguments = parser.parse_args()
     if arguments.case:
-        print(json.dumps(measure(arguments.case, arguments.quick, 8)))
+        _, _, batch, small = CASES[arguments.case]
+        size = arguments.batch or (small if arguments.quick else batch)
+        print(json.dumps(measure(arguments.case, size, 8)))
         return
     found: dict[str, list[dict[str, float]]] = {name: [] for name in CASES}
     rounds = 1 if arguments.quick else arguments.rounds

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mezzotint import config, options, recipes
+from mezzotint import checks, config, options, recipes
 from mezzotint.config import Recipe, RecipeError
 from mezzotint.data import DATASETS, KINDS
 from mezzotint.diffusion.objectives import LOSSES, TIMES, WEIGHTINGS
@@ -97,8 +97,8 @@ def test_choices_are_the_registrys_keys(section: type, field: str, registry: dic
 
 
 def test_data_names_and_kinds_are_the_registries_keys() -> None:
-    assert set(config.DATA_NAMES) == set(DATASETS)
-    assert set(config.DATA_KINDS) == set(KINDS)
+    assert set(checks.DATA_NAMES) == set(DATASETS)
+    assert set(checks.DATA_KINDS) == {*KINDS, "hf"}
 
 
 @pytest.mark.parametrize("name", ["mnits", "folder", "folder:", "foldr:x", ""])

@@ -18,28 +18,46 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
-def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed blocks instead of returning them to the system after every step.
+SETTINGS = {
+    "memory": "glibc keeps freed blocks instead of returning them to the system after every step, since"
+    " faulting large blocks back in, page by page, is what costs most on virtual machines",
+    "denormals": "numbers too small for full precision become 0 instead of slow",
+    "channels-last": "images and kernels lie in memory with their channels together, the format that"
+    " convolutions run fastest in",
+}
+"""What is done to the machine and why; benchmarks/runtime.py measures each. One is left out where the
+environment variable MEZZOTINT_WITHOUT names it, such as ``memory,denormals``. The number of threads is
+torch's own choice, or that of OMP_NUM_THREADS."""
 
-    Faulting large blocks back in, page by page, is the largest single cost of training on a
-    virtual machine (docs/log.md has the figures). Returns whether the C library understood.
+
+def wanted(setting: str) -> bool:
+    """Whether a setting is not to be left out.
+
+    Raises ValueError where MEZZOTINT_WITHOUT names something else than settings.
     """
+    left_out = {name for name in os.environ.get("MEZZOTINT_WITHOUT", "").split(",") if name}
+    if unknown := left_out - SETTINGS.keys():
+        raise ValueError(
+            f"MEZZOTINT_WITHOUT names {', '.join(sorted(unknown))}; settings are {', '.join(SETTINGS)}"
+        )
+    return setting not in left_out
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep freed blocks. Returns whether the C library understood."""
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    most = 2**31 - 1
-    values = ((_M_MMAP_THRESHOLD, most), (_M_TRIM_THRESHOLD, most), (_M_TOP_PAD, 64 * 2**20))
+    values = ((_M_MMAP_THRESHOLD, 2**31 - 1), (_M_TRIM_THRESHOLD, -1), (_M_TOP_PAD, 64 * 2**20))
     answers = [mallopt(parameter, value) for parameter, value in values]
     return answers == [1, 1, 1]
 
 
 def prepare() -> None:
-    """Set the process up for computing; called once by everything that trains or samples.
-
-    Set MEZZOTINT_PLAIN_RUNTIME=1 to leave the machine untouched.
-    """
-    if os.environ.get("MEZZOTINT_PLAIN_RUNTIME") != "1":
+    """Set the process up for computing (``SETTINGS``); called by everything that trains or samples."""
+    if wanted("memory"):
         keep_freed_memory()
+    if wanted("denormals"):
         torch.set_flush_denormal(True)
 
 
@@ -83,8 +101,10 @@ def pick_precision(wanted: str, gpu: bool) -> str:
 
 
 def place(network: Network, device: torch.device) -> Network:
-    """Move a network to its device in channels_last, the format convolutions run fastest in."""
+    """Move a network to its device, in the memory format of ``SETTINGS``."""
     network.to(device)
+    if not wanted("channels-last"):
+        return network
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
