@@ -214,3 +214,27 @@ def test_nothing_is_written_beside_the_pictures(load: Load, decoder: Decoder, ro
     before = sorted(root.parent.rglob("*"))
     load()
     assert sorted(root.parent.rglob("*")) == before
+
+
+def test_two_runs_do_not_build_the_same_array_at_once(load: Load, decoder: Decoder) -> None:
+    """The second waits for the first, and finds nothing left to do."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: load(), range(2))
+    assert decoder.names() == NAMES
+    assert (first.images == second.images).all()
+
+
+def test_a_full_disk_is_told_before_anything_is_decoded(
+    load: Load, decoder: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(ValueError, match=r"needs 0 MB for decoded pictures: .*No space left"):
+        load()
+    assert decoder.names() == []
+    assert not list((tmp_path / "cache").rglob("*.npy"))
+    monkeypatch.undo()

@@ -6,6 +6,7 @@ picture or another size is another cache. It is built in one go or several, and 
 
 import hashlib
 import json
+import os
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from filelock import FileLock
 from jaxtyping import UInt8
 from numpy.lib.format import open_memmap
 from torch import Tensor
@@ -50,9 +52,12 @@ def cached(
     assert frame.size is not None
     folder = cache_folder() / "pictures" / _key(files, frame)
     note, array = folder / "built.json", folder / "images.npy"
-    if not array.is_file():
-        shape = (len(files), channels, *frame.size)
-        _build(files, frame, shape, broken, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Where another run is building it, this one waits, and finds nothing left to do.
+    with FileLock(folder.with_suffix(".lock")):
+        if not array.is_file():
+            shape = (len(files), channels, *frame.size)
+            _build(files, frame, shape, broken, folder)
     built = Built(**json.loads(note.read_text()))
     if broken == "refuse" and built.broken:
         read_picture(files[built.broken[0]], channels, frame)  # says what is wrong
@@ -106,8 +111,7 @@ def _build(
         built = Built(**json.loads(note.read_text()))
         images = open_memmap(partial, mode="r+")
     else:
-        folder.mkdir(parents=True, exist_ok=True)
-        images = open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+        images = _new_array(partial, shape)
     left = range(built.done, len(files))
     for k in progress(left, len(left), "decoding", "picture"):
         try:
@@ -123,6 +127,27 @@ def _build(
         raise ValueError(f"not one of {len(files)} pictures can be read, {files[0]} first")
     _take_note(images, built, note)
     partial.replace(folder / "images.npy")
+
+
+def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """An array in a file that has its room on the disk already: a disk that fills up under a mapped file
+    would kill the process.
+
+    Raises ValueError where there is no such room; no file is left then.
+    """
+    images = open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    if not hasattr(os, "posix_fallocate"):
+        return images
+    try:
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        path.unlink()
+        room = images.nbytes / 1e6
+        raise ValueError(
+            f"{path.parent} needs {room:,.0f} MB for decoded pictures: {error}"
+        ) from error
+    return images
 
 
 def _take_note(images: np.memmap, built: Built, note: Path) -> None:

@@ -86,7 +86,9 @@ def upright(picture: Image.Image, channels: int, background: int) -> Image.Image
     mode = "L" if channels == 1 else "RGB"
     if picture.mode.startswith("I"):
         values = np.asarray(picture).astype(np.int64)
-        picture = Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
+        if values.max() >= 2**16 or values.min() < 0:
+            raise ValueError(f"pictures of mode {picture.mode} are read up to 16 bits, not further")
+        picture = Image.fromarray((values >> 8).astype(np.uint8))
     elif picture.mode == "F":
         raise ValueError("pictures of mode F have no known range of values")
     if picture.has_transparency_data:
