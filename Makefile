@@ -30,6 +30,7 @@ weights: .venv/installed
 # Measure speed, into docs/benchmarks.md; time to quality against peers is a command of its own.
 bench: .venv/installed
 	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/runtime.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/startup.py
 

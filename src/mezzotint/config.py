@@ -13,9 +13,10 @@ from .checks import check_data, check_interval, check_sampling
 
 
 def option(default: Any, explanation: str, *, least: float | None = None,
-           most: float | None = None) -> Any:  # fmt: skip
-    """A field with what people need to know about it."""
-    return field(default=default, metadata={"help": explanation, "least": least, "most": most})
+           most: float | None = None, flag: str | None = None) -> Any:  # fmt: skip
+    """A field with what people need to know about it; ``flag``: another name on the command line."""
+    told = {"help": explanation, "least": least, "most": most, "flag": flag}
+    return field(default=default, metadata=told)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,9 @@ class Data:
         " your own: folder:PATH (one folder per class, or none; or a .zip of it), npz:PATH, idx:PATH,"
         " celeba:PATH, hf:NAME (of the Hugging Face Hub)",
     )
-    folder: str | None = option(None, "folder that already holds the data set's files, .gz or raw")
+    folder: str | None = option(
+        None, "folder that already holds the data set's files, .gz or raw", flag="--data-dir"
+    )
     size: int | None = option(None, "side in pixels to bring images to; as they are if not given",
                               least=1)  # fmt: skip
     columns: int | None = option(

@@ -32,6 +32,8 @@ def recipe_flags(recipe: Any) -> list[inspect.Parameter]:
                 taken.add(field.name)
             elif not section_name:
                 continue
+            if field.metadata.get("flag"):
+                names.append(field.metadata["flag"])
             if section_name == "net" and field.name == "name":
                 names, hint = ["--net.name", "--net"], str
             value = getattr(section, field.name)
