@@ -36,9 +36,9 @@ PEERS = HERE / "peers"
 ENVIRONMENTS = HERE / "environments"
 SYSTEMS = {
     "mezzotint_digits": [],
-    "original_plain": ["--batch-sampling", "10"],
+    "original_plain": ["--batch-sampling", "1"],
     "diffusers_unet": ["--sampler", "dpm++"],
-    "denoising_diffusion": ["--batch-sampling", "16"],
+    "denoising_diffusion": ["--batch-sampling", "4"],
     "small_diffusion": [],
 }
 COLUMNS = {
