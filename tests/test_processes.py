@@ -15,6 +15,7 @@ from torch import Tensor
 from common import tiny_data, tiny_recipe
 from mezzotint import evaluation, options
 from mezzotint.model import load
+from mezzotint.run import train
 from mezzotint.training.sharding import whole
 from mezzotint.training.trainer import Trainer
 from models import random_model_file
@@ -130,7 +131,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_on_two_processes_writes_once_and_resumes_with_the_same_bits(
     tmp_path: Path, data: Path, sharding: str, optimizer: str
 ) -> None:
-    training = {"steps": 6, "save_every": 3, "keep": 2, "sharding": sharding}
+    training = {"steps": 6, "save_every": 3, "sample_every": 2, "keep": 2, "sharding": sharding}
     recipe = tiny_recipe(data={"name": f"npz:{data}"}, training=training | {"optimizer": optimizer})
     (tmp_path / "tiny.toml").write_text(options.to_toml(recipe))
     ran = torchrun(["-m", "mezzotint", "train", "tiny.toml", "--out", "whole"], tmp_path)
@@ -140,6 +141,8 @@ def test_a_run_on_two_processes_writes_once_and_resumes_with_the_same_bits(
     lines = (whole / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
 
+    assert len(list((whole / "samples").iterdir())) == 3
+
     killed = tmp_path / "killed"  # as a run is that was killed after its first checkpoint
     shutil.copytree(whole, killed)
     (killed / "model.safetensors").unlink()
@@ -148,6 +151,14 @@ def test_a_run_on_two_processes_writes_once_and_resumes_with_the_same_bits(
     assert ran.returncode == 0, ran.stderr
     for name in ("model.safetensors", "checkpoints/step-00000006/state.safetensors"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+    if (
+        sharding == "full"
+    ):  # one process goes on from whole tensors as well, to the same weights but rounding
+        (killed / "model.safetensors").unlink()
+        shutil.rmtree(killed / "checkpoints" / "step-00000006")
+        alone = load_file(train(resume=killed, say=print) / "model.safetensors")
+        for name, tensor in load_file(whole / "model.safetensors").items():
+            torch.testing.assert_close(alone[name], tensor, rtol=1e-3, atol=1e-3, msg=name)
 
 
 def test_a_batch_that_two_cannot_share_equally_is_refused_by_both_at_once(

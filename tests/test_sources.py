@@ -75,14 +75,26 @@ def test_an_archive_is_unpacked_once_and_again_when_it_changes(
     assert len(seen) == 20
 
 
-def test_a_broken_archive_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+def test_other_files_beside_the_folder_in_an_archive_change_nothing(tmp_path: Path) -> None:
+    path = archive(tmp_path / "p.zip", **{f"top__{c}__{k}": k for c in "ab" for k in range(5)})
+    with zipfile.ZipFile(path, "a") as opened:
+        opened.writestr(".DS_Store", "x")
+        opened.writestr("README.txt", "x")
+        opened.writestr("__MACOSX/top/._x.png", "x")
+    assert open_data(f"folder:{path}").classes == ("a", "b")
+    alone = archive(tmp_path / "q.zip", **{f"top__cats__{k}": k for k in range(10)})
+    assert open_data(f"folder:{alone}").classes == ("cats",)
+
+
+@pytest.mark.parametrize("fault", ["flipped", "cut"])
+def test_a_broken_archive_is_named_and_leaves_nothing(tmp_path: Path, fault: str) -> None:
     path = archive(tmp_path / "p.zip", a__x=1, b__y=2)
     content = bytearray(path.read_bytes())
     content[45] ^= 0xFF  # within the first picture
-    path.write_bytes(content)
+    path.write_bytes(content if fault == "flipped" else content[: len(content) // 2])
     with pytest.raises(ValueError, match=r"p\.zip is no whole \.zip"):
         open_data(f"folder:{path}")
-    left = [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+    left = [p for p in (tmp_path / "cache").rglob("*") if p.is_file() and p.suffix != ".lock"]
     assert left == []
 
 
@@ -158,6 +170,26 @@ def test_one_in_ten_is_held_out_where_there_is_no_test_split(tmp_path: Path) -> 
     assert (len(train), len(test)) == (18, 2)
     assert train.classes == ()
     assert sorted(levels(train) + levels(test)) == list(range(20))
+
+
+def test_a_broken_picture_is_named_by_its_row_and_other_columns_are_left_alone(
+    tmp_path: Path,
+) -> None:
+    picture(5).save(tmp_path / "good.png")
+    good = {"bytes": (tmp_path / "good.png").read_bytes(), "path": None}
+    bad = {"bytes": b"no picture", "path": None}
+    features = datasets.Features({"image": datasets.Image(), "mask": datasets.Image()})
+
+    def made(name: str, images: list[Any]) -> str:
+        values = {"image": images, "mask": [bad] * len(images)}
+        rows = datasets.Dataset.from_dict(values, features=features)
+        return hub(tmp_path / name, train=rows, test=rows)
+
+    assert levels(open_data(made("whole", [good] * 3))) == [5, 5, 5]
+    with pytest.raises(
+        ValueError, match=r"broken, train row 1 is a broken picture: it is of no format"
+    ):
+        open_data(made("broken", [good, bad, good]))
 
 
 def test_a_table_without_pictures_and_a_set_that_is_not_there_are_said_to_be(

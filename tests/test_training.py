@@ -335,6 +335,27 @@ def test_allowed_changes_go_on_and_become_the_runs_recipe(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("tiny")
+def test_another_optimizer_is_refused_even_when_changes_are_allowed(tmp_path: Path) -> None:
+    folder = train(tiny_recipe(), tmp_path / "run", say=silent)
+    before = contents(folder)
+    other = tiny_recipe(training={"optimizer": "adam", "steps": 12})
+    with pytest.raises(RecipeError, match=r"training\.optimizer cannot change within a run"):
+        train(other, resume=folder, changes="allow", say=silent)
+    assert contents(folder) == before
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_that_has_passed_its_new_end_is_done(tmp_path: Path) -> None:
+    folder = train(tiny_recipe(), tmp_path / "run", say=silent)
+    (folder / "model.safetensors").unlink()
+    (folder / "loss.png").unlink()
+    shorter = tiny_recipe(training={"steps": 8})
+    train(shorter, resume=folder, changes="allow", say=silent)
+    assert weights.read(folder / "model.safetensors")[1] == shorter
+    assert (folder / "loss.png").is_file()
+
+
+@pytest.mark.usefixtures("tiny")
 def test_a_network_of_another_shape_is_refused_even_when_changes_are_allowed(
     tmp_path: Path,
 ) -> None:

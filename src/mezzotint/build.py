@@ -27,7 +27,7 @@ def load_data(recipe: Recipe, split: Split = "train") -> ImageData:
         channels=section.channels,
         background=section.background,
     )
-    folder = Path(section.folder) if section.folder else None
+    folder = Path(section.folder).expanduser() if section.folder else None
     return open_data(section.name, split, folder=folder, frame=frame, broken=section.broken)
 
 

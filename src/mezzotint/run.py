@@ -38,8 +38,15 @@ def recipe_of(folder: Path) -> Recipe:
 
 
 def check_resume(folder: Path, recipe: Recipe, changes: str) -> None:
-    """Refuse to resume ``folder`` with another recipe than its own, unless changes are allowed."""
-    changed = options.differences(recipe_of(folder), recipe)
+    """Refuse to resume ``folder`` with another recipe than its own, unless changes are allowed; another
+    optimizer never is."""
+    before = recipe_of(folder)
+    if before.training.optimizer != recipe.training.optimizer:
+        raise RecipeError(
+            f"{folder} was trained with {before.training.optimizer!r}, whose moments say nothing to"
+            f" {recipe.training.optimizer!r}: training.optimizer cannot change within a run"
+        )
+    changed = options.differences(before, recipe)
     if changed and changes != "allow":
         raise RecipeError(
             f"{folder} was started with another recipe; changed: {'; '.join(changed)}."
@@ -141,7 +148,9 @@ def _teacher(recipe: Recipe, spec: weights.ImageSpec) -> NetworkDenoiser | None:
 
 
 def _continue(trainer: Trainer, folder: Path, say: Callable[[str], None]) -> None:
-    checkpoint = latest_checkpoint(folder / "checkpoints")
+    main = trainer.accelerator.is_main_process
+    newest = latest_checkpoint(folder / "checkpoints") if main else None
+    checkpoint = broadcast_object_list([newest])[0]  # all go on from the one that the first chooses
     if checkpoint is None:
         raise RecipeError(f"{folder} holds no whole checkpoint to resume from")
     load_checkpoint(checkpoint, trainer.state)

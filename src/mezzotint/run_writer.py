@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils.operations import broadcast_object_list
 
 from . import build, options, pixels, weights
 from .config import Recipe, RecipeError
@@ -38,8 +39,11 @@ class RunWriter:
     def __init__(self, folder: Path, recipe: Recipe, trainer: Trainer) -> None:
         self.folder, self.recipe, self.trainer = folder, recipe, trainer
         self.writes: bool = trainer.accelerator.is_main_process
-        # The step of the newest checkpoint, and of the newest grid of samples.
-        self.saved = self.pictured = trainer.state.step
+        # The step of the newest checkpoint, and of the newest grid of samples; of a run that goes on, as the
+        # first process finds them.
+        self.saved = trainer.state.step
+        drawn = self._grid(self.saved).exists()
+        self.pictured: int | None = broadcast_object_list([self.saved if drawn else None])[0]
 
     def begin(self) -> None:
         """The folder, its recipe, and the beginning or going on of its metrics."""
@@ -68,11 +72,13 @@ class RunWriter:
             self.save(state)
         if stopped.signal is not None:
             return
-        released = all_whole(state.released.state_dict())
+        released = all_whole(state.released.state_dict(), self.writes)
         if self.writes:
             weights.write(self.folder / MODEL, released, self.recipe, self.trainer.spec)
         if self.pictured != state.step:
             self.picture(state)
+        if self.writes:
+            self._save_loss()
 
     def save(self, state: TrainingState) -> None:
         """A checkpoint."""
@@ -96,9 +102,12 @@ class RunWriter:
         network.train(training)
         self.pictured = state.step
         if self.writes:
-            with whole_file(self.folder / "samples" / f"step-{state.step:08d}.png") as temporary:
+            with whole_file(self._grid(state.step)) as temporary:
                 to_pillow(tile(images, columns), 2).save(temporary)
             self._save_loss()
+
+    def _grid(self, step: int) -> Path:
+        return self.folder / "samples" / f"step-{step:08d}.png"
 
     def _save_loss(self) -> None:
         path = self.folder / "metrics.jsonl"

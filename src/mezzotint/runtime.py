@@ -35,7 +35,8 @@ def wanted(setting: str) -> bool:
 
     Raises ValueError where MEZZOTINT_WITHOUT names something else than settings.
     """
-    left_out = {name for name in os.environ.get("MEZZOTINT_WITHOUT", "").split(",") if name}
+    named = os.environ.get("MEZZOTINT_WITHOUT", "").split(",")
+    left_out = {name.strip() for name in named if name.strip()}
     if unknown := left_out - SETTINGS.keys():
         raise ValueError(
             f"MEZZOTINT_WITHOUT names {', '.join(sorted(unknown))}; settings are {', '.join(SETTINGS)}"

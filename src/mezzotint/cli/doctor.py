@@ -37,7 +37,8 @@ def doctor(
     Parameters
     ----------
     data
-        Data set, as in a recipe: mnist, fashion-mnist, ..., folder:PATH, npz:PATH, idx:PATH.
+        Data set, as in a recipe: mnist, fashion-mnist, ..., folder:PATH, npz:PATH, idx:PATH,
+        celeba:PATH, hf:NAME.
     recipe
         Recipe to be trained with.
     folder

@@ -6,6 +6,7 @@ picture or another size is another cache. It is built in one go or several, and 
 
 import hashlib
 import json
+import lzma
 import os
 import zipfile
 import zlib
@@ -24,6 +25,9 @@ from torch import Tensor
 from ..files import cache_folder, whole_file, whole_folder
 from ..progress import progress
 from .pictures import Frame, Source, read_picture
+
+BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
+"""What zipfile raises for files that are cut, broken, locked, or packed in a way it does not know."""
 
 EVERY = 2000
 """Pictures between notes of how far the building is."""
@@ -73,10 +77,11 @@ def _key(files: Sequence[Source], frame: Frame) -> str:
 
 
 def _identity(source: Source) -> str:
-    """Another text for another content: of a file, its path, length and time of change; of other sources,
-    their name."""
+    """Another text for another content: of a file, its path, length and time of change; other sources have
+    one of their own."""
     if not isinstance(source, Path):
-        return str(source)
+        own: str = getattr(source, "identity", str(source))
+        return own
     status = source.stat()
     return f"{source.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
 
@@ -88,15 +93,17 @@ def unpacked(archive: Path) -> Path:
     """
     name = hashlib.sha256(_identity(archive).encode()).hexdigest()[:24]
     folder = cache_folder() / "unpacked" / name
-    if folder.is_dir():
-        return folder
-    try:
-        with zipfile.ZipFile(archive) as opened, whole_folder(folder) as temporary:
-            members = [m for m in opened.infolist() if not m.filename.startswith("__MACOSX/")]
-            for member in progress(members, len(members), f"unpacking {archive.name}", "file"):
-                opened.extract(member, temporary)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{archive} is no whole .zip: {error}") from error
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if folder.is_dir():
+            return folder
+        try:
+            with zipfile.ZipFile(archive) as opened, whole_folder(folder) as temporary:
+                members = [m for m in opened.infolist() if not m.filename.startswith("__MACOSX/")]
+                for member in progress(members, len(members), f"unpacking {archive.name}", "file"):
+                    opened.extract(member, temporary)
+        except BROKEN_ZIP as error:
+            raise ValueError(f"{archive} is no whole .zip that can be read: {error}") from error
     return folder
 
 
@@ -118,6 +125,10 @@ def _build(
             images[k - len(built.broken)] = read_picture(files[k], shape[1], frame)
         except ValueError:
             if broken == "refuse":
+                if (
+                    not note.is_file()
+                ):  # nothing to go on from: without that picture it is another array
+                    partial.unlink()
                 raise
             built.broken.append(k)
         built.done = k + 1

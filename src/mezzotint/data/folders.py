@@ -6,7 +6,6 @@ time, is kept for testing.
 """
 
 import sys
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -172,13 +171,13 @@ def folder_of_pictures(path: Path, split: Split, frame: Frame, broken: Broken) -
 
 
 def place_of(path: Path) -> Path:
-    """The folder of pictures that ``path`` is, or that is in it, unpacked once."""
-    if not zipfile.is_zipfile(path):
+    """The folder of pictures that ``path`` is, or that its archive holds, unpacked once: in a folder of its
+    own, as most programs pack it, or bare."""
+    if not path.is_file():
         return path
     folder = unpacked(path)
-    while len(below := list(folder.iterdir())) == 1 and below[0].is_dir():
-        folder = below[0]
-    return folder
+    below = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    return below[0] if len(below) == 1 and not _pictures(folder.iterdir()) else folder
 
 
 CELEBA_CROP = 140

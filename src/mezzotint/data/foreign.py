@@ -45,7 +45,8 @@ def _grey_if_all_are(images: Tensor) -> Tensor:
 
 
 def _read_folder(path: Path, classes: Sequence[str]) -> Images:
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+    found = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+    files = sorted(p for p in found if not p.name.startswith("."))
     if not files:
         raise ValueError(f"{path} holds no pictures ({', '.join(sorted(SUFFIXES))})")
     pictures = [torch.from_numpy(read_picture(file, 3, Frame()).copy()) for file in files]

@@ -17,11 +17,12 @@ from .pictures import Frame
 
 @dataclass(frozen=True)
 class Row:
-    """The picture in a row of a table, as the bytes of its file."""
+    """The picture in a row of a table of one column, as the bytes of its file."""
 
     table: Any
     column: str
     number: int
+    name: str
 
     def open(self, mode: str = "rb", /) -> BinaryIO:
         """Its bytes, or those of the file that it names."""
@@ -33,7 +34,12 @@ class Row:
         )
 
     def __str__(self) -> str:
-        return f"row {self.number} of {self.table.split} {self.table._fingerprint}"
+        return f"hf:{self.name}, {self.table.split} row {self.number}"
+
+    @property
+    def identity(self) -> str:
+        """What the cache knows it by: the library's own fingerprint of the table, and the row."""
+        return f"{self.table._fingerprint}\0{self.number}"
 
 
 def from_hub(name: str, split: Split, frame: Frame, broken: Broken) -> ImageData:
@@ -47,9 +53,10 @@ def from_hub(name: str, split: Split, frame: Frame, broken: Broken) -> ImageData
     except ImportError as error:
         raise ValueError(f"hf:{name} needs a library: pip install 'mezzotint[datasets]'") from error
     path, _, configuration = name.partition(":")
+    place = str(Path(path).expanduser()) if path.startswith("~") else path
     try:
-        found = datasets.load_dataset(path, configuration or None)
-    except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
+        found = datasets.load_dataset(place, configuration or None)
+    except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"hf:{name} cannot be had: {error}") from error
     if "train" not in found:
         raise ValueError(f"hf:{name} has no split train, but {', '.join(found)}")
@@ -72,8 +79,8 @@ def _listing(table: Any, name: str) -> Listing:
         raise ValueError(f"hf:{name} holds no pictures, but {', '.join(columns)}")
     labels = next((k for k, v in columns.items() if isinstance(v, datasets.ClassLabel)), None)
     classes = tuple(columns[labels].names) if labels else ()
-    encoded = table.cast_column(pictures, datasets.Image(decode=False))
-    rows = [Row(encoded, pictures, number) for number in range(len(table))]
+    alone = table.select_columns([pictures]).cast_column(pictures, datasets.Image(decode=False))
+    rows = [Row(alone, pictures, number, name) for number in range(len(table))]
     if labels is None:
         return Listing(rows, [0] * len(rows), ())
     try:

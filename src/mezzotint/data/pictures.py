@@ -5,7 +5,7 @@ from typing import BinaryIO, Literal, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 Fit = Literal["crop", "pad", "resize"]
 GREY = {"1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N"}
@@ -109,7 +109,7 @@ def read_picture(
             picture.load()
             found = upright(picture, channels, frame.background)
     except BROKEN as error:
-        raise ValueError(f"{source} is a broken picture: {error}") from error
+        raise ValueError(f"{source} is a broken picture: {_fault(error)}") from error
     array = np.asarray(frame.apply(found))
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
@@ -125,4 +125,10 @@ def glance(source: Source) -> tuple[str, tuple[int, int]]:
             width, height = picture.size
             return picture.mode, (width, height) if turned else (height, width)
     except BROKEN as error:
-        raise ValueError(f"{source} is a broken picture: {error}") from error
+        raise ValueError(f"{source} is a broken picture: {_fault(error)}") from error
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong, without Pillow's words for the stream that it read."""
+    unknown = isinstance(error, UnidentifiedImageError)
+    return "it is of no format that Pillow knows" if unknown else str(error)

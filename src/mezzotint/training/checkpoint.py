@@ -33,7 +33,7 @@ def save_checkpoint(
     Where weights are sharded, all processes have to call this, and one to ``write``.
     """
     path = folder / f"step-{state.step:08d}"
-    released, tensors = all_whole(state.released.state_dict()), state.tensors()
+    released, tensors = all_whole(state.released.state_dict(), write), state.tensors(write)
     if not write:
         return path
     with whole_folder(path) as temporary:

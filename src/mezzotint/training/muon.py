@@ -67,7 +67,7 @@ class Muon(torch.optim.AdamW):
         by_shape: dict[tuple[int, int], list[nn.Parameter]] = {}
         for parameter in group["params"]:
             if parameter.grad is not None:
-                shape = (parameter.shape[0], parameter[0].numel())
+                shape = (parameter.shape[0], parameter.numel() // parameter.shape[0])
                 by_shape.setdefault(shape, []).append(parameter)
         for (rows, columns), parameters in by_shape.items():
             gradients = [p.grad for p in parameters if p.grad is not None]

@@ -16,8 +16,10 @@ from ..nets.blocks import StandardizedConv2d
 
 
 def shard(network: nn.Module, device: torch.device, processes: int) -> None:
-    """Spread the weights of ``network`` over all processes, in place: block by block, where blocks are
-    the entries of its lists of modules, then what is left."""
+    """Spread the weights of ``network``, wherever they are, over the devices of all processes, in place.
+
+    Each entry of a ModuleList is gathered alone when it computes, all the rest together.
+    """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -29,7 +31,8 @@ def shard(network: nn.Module, device: torch.device, processes: int) -> None:
     for blocks in [m for m in network.modules() if isinstance(m, nn.ModuleList)]:
         for block in blocks:
             fully_shard(block, mesh=mesh)
-    fully_shard(network, mesh=mesh)
+    # The root as well gives its weights back: an average is never run backward, which would do it.
+    fully_shard(network, mesh=mesh, reshard_after_forward=True)
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -38,9 +41,15 @@ def whole(tensor: Tensor) -> Tensor:
     return tensor if gather is None else gather()
 
 
-def all_whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """All of them whole."""
-    return {name: whole(tensor) for name, tensor in tensors.items()}
+def all_whole(tensors: Mapping[str, Tensor], keep: bool = True) -> dict[str, Tensor]:
+    """All of them whole, gathered one at a time; sharded ones in the main memory, which a device's is too
+    small for. All processes have to ask; those that do not ``keep`` them get nothing."""
+    found: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        gathered = whole(tensor)
+        if keep:
+            found[name] = tensor if gathered is tensor else gathered.cpu()
+    return found
 
 
 def like(sharded: Tensor, tensor: Tensor) -> Tensor:
@@ -50,7 +59,9 @@ def like(sharded: Tensor, tensor: Tensor) -> Tensor:
         from torch.distributed.tensor import distribute_tensor
 
         layout: Any = sharded
-        return distribute_tensor(tensor.to(sharded.device), layout.device_mesh, layout.placements)
+        place = layout.device_mesh, layout.placements
+        # None: each takes its part of what it has, and nothing is sent.
+        return distribute_tensor(tensor.to(sharded.device), *place, src_data_rank=None)
     return torch.empty_like(sharded, dtype=tensor.dtype).copy_(tensor)
 
 

@@ -25,9 +25,8 @@ class TrainingState:
         """The network to sample from: the average, or the network where none is kept."""
         return self.ema.network if self.ema else self.network
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything but the released weights, flat, by name, and whole: where weights are sharded, all
-        processes have to ask."""
+    def tensors(self, keep: bool = True) -> dict[str, Tensor]:
+        """Everything but the released weights, flat, by name, and whole; see :func:`sharding.all_whole`."""
         found = {f"optimizer.{name}.{key}": torch.as_tensor(value)
                  for name, parameter in self.network.named_parameters()
                  for key, value in self.optimizer.state.get(parameter, {}).items()}  # fmt: skip
@@ -36,7 +35,7 @@ class TrainingState:
         if self.scaler is not None and (scaler := self.scaler.state_dict()):
             found["scaler.scale"] = torch.tensor(scaler["scale"], dtype=torch.float64)
             found["scaler.growth"] = torch.tensor(scaler["_growth_tracker"])
-        return all_whole(found)
+        return all_whole(found, keep)
 
     def load(self, released: dict[str, Tensor], tensors: dict[str, Tensor], step: int) -> None:
         """Become the state that :meth:`tensors` and the released weights were taken from."""
@@ -50,6 +49,8 @@ class TrainingState:
             if value.shape == parameter.shape:
                 # Fused Adam walks memory: moments have to lie in it as their weights do.
                 value = like(parameter, value)
+            elif self.optimizer.defaults.get("fused"):
+                value = value.to(parameter.device)  # the count of steps, which a fused kernel reads
             self.optimizer.state[parameter][key] = value
         if self.scaler is not None and "scaler.scale" in tensors:
             saved = self.scaler.state_dict()

@@ -71,13 +71,13 @@ class Trainer:
         self.recipe, self.log = recipe, log
         gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
         precision = pick_precision(recipe.training.precision, gpu)
-        if precision == "fp16" and recipe.training.sharding == "full":
-            raise ValueError(
-                "training.precision = 'fp16' cannot go with training.sharding; use bf16"
-            )
         # Under torchrun without a GPU, Accelerator() alone would make every process a lone rank 0.
         self.accelerator = Accelerator(mixed_precision=precision, cpu=not gpu)
         self.device, self.rank = self.accelerator.device, self.accelerator.process_index
+        if precision == "fp16" and self.sharded:
+            raise ValueError(
+                "training.precision = 'fp16' cannot go with training.sharding: use bf16"
+            )
         if recipe.training.batch % self.accelerator.num_processes:
             raise ValueError(
                 f"training.batch = {recipe.training.batch} cannot be shared equally by"
@@ -117,7 +117,9 @@ class Trainer:
         training = self.recipe.training
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator(self.recipe.seed, INIT).initial_seed())
-            network = place(build.make_network(self.recipe, self.spec), self.device)
+            network = build.make_network(self.recipe, self.spec)
+        if not self.sharded:  # a network that is to be sharded may be too large for one device
+            place(network, self.device)
         if teacher is not None:
             network.load_state_dict(teacher.network.state_dict())
             place(teacher.network, self.device)
@@ -158,8 +160,8 @@ class Trainer:
                     if self.runs_hooks and hook.every and state.step % hook.every == 0 and not bad:
                         hook.run(state)
                 since += time.perf_counter() - before
-        if state.step == steps:
-            return Stopped(steps, None)
+        if state.step >= steps:
+            return Stopped(state.step, None)
         return Stopped(state.step, request.received or signal.SIGTERM)  # another process was asked
 
     def _asked_to_stop(self, request: StopRequest) -> bool:
@@ -206,6 +208,8 @@ class Trainer:
                 loss = losses.sum() / len(rows)
                 accelerator.backward(loss)
             total += loss.detach()
+        if accelerator.num_processes > 1:  # all have to agree whether a step is to be skipped
+            total = accelerator.reduce(total, "mean")
         return total, self._update(step, total)
 
     def _update(self, step: int, loss: Tensor) -> Tensor:
@@ -240,9 +244,7 @@ class Trainer:
             )
 
     def _log(self, losses: list[float], norm: Tensor, seconds: float, bar: "tqdm[Any]") -> None:
-        mean = (
-            self.accelerator.reduce(torch.tensor(losses, device=self.device), "mean").mean().item()
-        )
+        mean = sum(losses) / len(losses)
         rate = len(losses) * self.recipe.training.batch / seconds
         bar.set_postfix_str(f"loss {mean:.4f}, {rate:.0f} images/s", refresh=False)
         if self.log is not None and self.accelerator.is_main_process:
