@@ -60,18 +60,26 @@ def train_classifier(
     save_classifier(out, network, kind, train, f"{data}, training split", recipe)
     classifier = load_classifier(out)
     wrong = int((look(classifier, test.images).logits.argmax(1) != test.labels).sum())
-    share = 1 - wrong / len(test)
+    told = {
+        "kind": kind,
+        "data": data,
+        "folder": folder,
+        "size": size,
+        "epochs": epochs,
+        "seed": seed,
+    }
+    again = " ".join(f"--{flag} {value}" for flag, value in told.items() if value is not None)
+    share = f"{1 - wrong / len(test):.2%} right"
     out.with_suffix(".md").write_text(
         f"# {out.stem}\n\n"
         f"A classifier of {data}, {kind} ({sum(p.numel() for p in network.parameters()):,}"
         f" parameters), trained on the training split alone.\n\n"
-        f"- test split: {share:.2%} right ({wrong} of {len(test):,} wrong)\n"
+        f"- test split: {share} ({wrong} of {len(test):,} wrong)\n"
         f"- recipe: {recipe}\n"
         f"- SHA-256: {classifier.sha256}\n"
-        f"- again: `mezzotint train-classifier {out.name} --kind {kind} --epochs {epochs}"
-        f" --seed {seed}`\n"
+        f"- again: `mezzotint train-classifier {out.name} {again}`\n"
     )
-    print(f"{out}: {share:.2%} right on the test split")
+    print(f"{out}: {share} on the test split")
 
 
 def command(tokens: Sequence[str]) -> Callable[..., None]:
