@@ -10,6 +10,7 @@ import mezzotint
 from common import tiny_recipe
 from mezzotint import classic
 from mezzotint.cli import main
+from mezzotint.shipped import ASSETS
 from models import random_model_file
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -58,3 +59,21 @@ def test_the_snippets_run(number: int, tmp_path: Path, monkeypatch: pytest.Monke
     assert found is not None
     shape = tuple(found[-1].shape) if isinstance(found, list) else tuple(found.shape)  # type: ignore[attr-defined]
     assert shape in ((2, 1, 28, 28), (10, 1, 32, 32))
+
+
+def rows_of(text: str) -> dict[str, list[str]]:
+    """The tables of a page: the first cell of each row, and the others."""
+    lines = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| ")]
+    return {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in lines}
+
+
+@pytest.mark.parametrize(("column", "name"), enumerate(["digits", "digits-fast"]))
+def test_the_readmes_figures_are_those_of_the_models_cards(column: int, name: str) -> None:
+    card, shown = rows_of((ASSETS / "models" / f"{name}.md").read_text()), rows_of(README)
+    compared = 0
+    for measure, (mean, spread, floor) in card.items():
+        if measure in shown and measure != "measure":
+            assert shown[measure][column] == f"{mean} ± {spread}", measure
+            assert shown[measure][-1] == floor, measure
+            compared += 1
+    assert compared >= 5
