@@ -1,5 +1,6 @@
 """Pictures from archives, from the data sets library, and cut out of the middle."""
 
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -231,3 +232,9 @@ def test_options_that_say_nothing_are_refused() -> None:
         Recipe(data=Data(columns=4))
     with pytest.raises(RecipeError, match=r"data.folder is for named data sets"):
         Recipe(data=Data(name="folder:x", folder="y"))
+
+
+def test_without_the_library_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(ValueError, match=r"hf:some/set needs a library: pip install"):
+        open_data("hf:some/set")

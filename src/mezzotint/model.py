@@ -11,8 +11,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from . import build, options, pixels, runtime, weights
-from .checks import check_sampling
-from .config import Recipe, RecipeError, Sampling
+from .config import Recipe, RecipeError, Sampling, check_sampling
 from .data import check_labels
 from .diffusion.denoiser import Clipped, Denoiser, Guided, NetworkDenoiser
 from .samplers import DDIM, SAMPLERS, Sampler, Step, make_grid

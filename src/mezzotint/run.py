@@ -15,7 +15,8 @@ from .model import find_weights, load
 from .recipes import as_recipe
 from .run_writer import RunWriter
 from .training.checkpoint import latest_checkpoint, load_checkpoint, sha256
-from .training.trainer import Stopped, Trainer
+from .training.signals import Stopped
+from .training.trainer import Trainer
 
 
 def new_folder(recipe: Recipe, out: Path | None) -> Path:

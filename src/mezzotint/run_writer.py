@@ -23,8 +23,9 @@ from .progress import progress
 from .training.checkpoint import MODEL, save_checkpoint
 from .training.log import MetricsLog, read_metrics
 from .training.sharding import all_whole
+from .training.signals import Stopped
 from .training.state import TrainingState
-from .training.trainer import Hook, Stopped, Trainer
+from .training.trainer import Hook, Trainer
 from .viz.curves import save_loss_curve
 from .viz.grids import tile, to_pillow
 

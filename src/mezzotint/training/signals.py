@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 
@@ -11,6 +12,14 @@ class StopRequest:
     """``received`` is the one that arrived, or None."""
 
     received: signal.Signals | None = None
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """How training ended: at ``step``, by the signal of this number, or by itself (None)."""
+
+    step: int
+    signal: int | None
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from .batches import INIT, QUESTION, balanced_rows, batch_indices
 from .ema import Ema
 from .optimizer import learning_rate, make_optimizer
 from .sharding import shard, whole
-from .signals import StopRequest, stop_on_signal
+from .signals import Stopped, StopRequest, stop_on_signal
 from .state import TrainingState
 
 MAX_BAD_STEPS = 10
@@ -35,14 +35,6 @@ MAX_BAD_STEPS = 10
 
 class Diverged(RuntimeError):
     """The loss is not a number any more, step after step."""
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """How training ended: at ``step``, by the signal of this number, or by itself (None)."""
-
-    step: int
-    signal: int | None
 
 
 @dataclass(frozen=True)
@@ -94,10 +86,9 @@ class Trainer:
             else build.make_consistency(recipe, teacher)
         )
         self.state = self._initial_state(teacher)
+        bare = self.state.network
         self.wrapped: torch.nn.Module = (
-            self.state.network
-            if self.sharded
-            else self.accelerator.prepare_model(self.state.network)
+            bare if self.sharded else self.accelerator.prepare_model(bare)
         )
         if recipe.training.compile:
             self.wrapped.compile()
