@@ -24,7 +24,7 @@ demo: .venv/installed
 weights: .venv/installed
 	$(BIN)/mezzotint train $(if $(wildcard runs/digits-long/recipe.toml),--resume runs/digits-long,digits-long --out runs/digits-long)
 	$(BIN)/python benchmarks/release.py runs/digits-long digits
-	$(BIN)/mezzotint distill digits --out runs/digits-fast
+	$(BIN)/mezzotint distill digits --distillation.guidance 1.5 --out runs/digits-fast
 	$(BIN)/python benchmarks/release.py runs/digits-fast digits-fast
 
 # Measure speed, into docs/benchmarks.md; time to quality against peers is a command of its own.

@@ -27,8 +27,8 @@ DIGITS_FAST = replace(
     {
         "name": "digits-fast",
         "diffusion": {"times": "stratified", "label_dropout": 0.0},
-        "training": {"steps": 3200, "learning_rate": 0.01, "warmup": 100, "ema": 0.998},
-        "distillation": {"teacher": "digits", "guidance": 1.35, "stages": 6},
+        "training": {"steps": 1600, "learning_rate": 0.01, "warmup": 100, "ema": 0.995},
+        "distillation": {"teacher": "digits", "guidance": 1.5, "stages": 5},
         "sampling": {"sampler": "consistency", "steps": 2, "guidance": 1.0},
     },
 )
