@@ -1,7 +1,6 @@
 """Evaluation end to end, on sets whose answers are known."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -198,31 +197,6 @@ def test_inception_fid_says_how_to_get_it_and_names_itself(monkeypatch: pytest.M
     assert "inception" in found["features"]
     assert asked["fid"] is True
     assert len(asked["input1"]) == 2048  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("world", [2, 4])
-def test_several_processes_draw_the_images_of_one(world: int, tmp_path: Path) -> None:
-    """21 images: a share that does not come out even."""
-    path = random_model_file(tmp_path / "model.safetensors", tiny_recipe(), size=8)
-    script = tmp_path / "draw.py"
-    script.write_text(
-        "import sys, torch\n"
-        "from mezzotint import evaluation, load\n"
-        "torch.set_num_threads(1)\n"
-        "found = evaluation.draw(load(sys.argv[1]), 21, 5, {'steps': 2}, batch=4)\n"
-        "if evaluation.is_main():\n"
-        "    torch.save((found.images, found.labels), sys.argv[2])\n"
-    )
-    alone = evaluation.draw(load(path), 21, 5, {"steps": 2}, batch=4)
-    out = tmp_path / "drawn.pt"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc_per_node", str(world), str(script), str(path), str(out)]
-    subprocess.run(command, check=True, capture_output=True, timeout=170)
-    images, labels = torch.load(out, weights_only=True)
-    assert len(images) == 21
-    assert torch.equal(labels, alone.labels)
-    # The size of a batch may change a rounding, never more than one level of grey.
-    assert (images.int() - alone.images.int()).abs().max() <= 1
 
 
 def test_the_command_measures_images_of_others_and_refuses_sampling_options(

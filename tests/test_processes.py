@@ -41,15 +41,21 @@ if evaluation.is_main():
 """
 
 
-def torchrun(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """``arguments`` to Python, in two processes of one thread each."""
+# All that starts torchrun is in this file, whose tests run one after another: two that begin at the same
+# moment may be given the same free port.
+
+
+def torchrun(
+    arguments: list[str], folder: Path, world: int = 2
+) -> subprocess.CompletedProcess[str]:
+    """``arguments`` to Python, in ``world`` processes of one thread each."""
     command = [
         sys.executable,
         "-m",
         "torch.distributed.run",
         "--standalone",
         "--nproc_per_node",
-        "2",
+        str(world),
     ]
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("MASTER_", "PYTEST_"))},
@@ -170,3 +176,30 @@ def test_a_batch_that_two_cannot_share_equally_is_refused_by_both_at_once(
     assert ran.returncode != 0
     assert "training.batch = 7 cannot be shared equally by 2 processes" in ran.stderr
     assert not (tmp_path / "run").exists()
+
+
+DRAW = """
+import sys, torch
+from mezzotint import evaluation, load
+torch.set_num_threads(1)
+found = evaluation.draw(load(sys.argv[1]), 21, 5, {"steps": 2}, batch=4)
+if evaluation.is_main():
+    torch.save((found.images, found.labels), sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_several_processes_draw_the_images_of_one(world: int, tmp_path: Path) -> None:
+    """21 images: a share that does not come out even."""
+    path = random_model_file(tmp_path / "model.safetensors", tiny_recipe(), size=8)
+    script, out = tmp_path / "draw.py", tmp_path / "drawn.pt"
+    script.write_text(DRAW)
+    ran = torchrun([str(script), str(path), str(out)], tmp_path, world)
+    assert ran.returncode == 0, ran.stderr
+    images, labels = torch.load(out, weights_only=True)
+    alone = evaluation.draw(load(path), 21, 5, {"steps": 2}, batch=4)
+    assert len(images) == 21
+    assert alone.labels is not None
+    assert torch.equal(labels, alone.labels)
+    # The size of a batch may change a rounding, never more than one level of grey.
+    assert (images.int() - alone.images.int()).abs().max() <= 1
