@@ -1,7 +1,9 @@
 """Pictures are decoded once, whatever happens on the way; broken ones are named or left out."""
 
 import os
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -216,10 +218,11 @@ def test_nothing_is_written_beside_the_pictures(load: Load, decoder: Decoder, ro
     assert sorted(root.parent.rglob("*")) == before
 
 
-def test_two_runs_do_not_build_the_same_array_at_once(load: Load, decoder: Decoder) -> None:
+def test_two_runs_do_not_build_the_same_array_at_once(
+    load: Load, decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second waits for the first, and finds nothing left to do."""
-    from concurrent.futures import ThreadPoolExecutor
-
+    monkeypatch.setattr(cache, "read_picture", lambda *a: time.sleep(0.02) or decoder(*a))
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: load(), range(2))
     assert decoder.names() == NAMES
@@ -237,4 +240,3 @@ def test_a_full_disk_is_told_before_anything_is_decoded(
         load()
     assert decoder.names() == []
     assert not list((tmp_path / "cache").rglob("*.npy"))
-    monkeypatch.undo()

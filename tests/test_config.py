@@ -98,7 +98,7 @@ def test_choices_are_the_registrys_keys(section: type, field: str, registry: dic
 
 def test_data_names_and_kinds_are_the_registries_keys() -> None:
     assert set(checks.DATA_NAMES) == set(DATASETS)
-    assert set(checks.DATA_KINDS) == {*KINDS, "hf"}
+    assert set(checks.DATA_KINDS) == set(KINDS)
 
 
 @pytest.mark.parametrize("name", ["mnits", "folder", "folder:", "foldr:x", ""])

@@ -582,7 +582,9 @@ def test_a_bad_step_leaves_a_log_that_any_reader_of_json_takes(
     def refuse(constant: str) -> None:
         pytest.fail(f"{constant} is not JSON")
 
-    for line in (folder / "metrics.jsonl").read_text().splitlines():
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    assert lines
+    for line in lines:
         json.loads(line, parse_constant=refuse)
 
 

@@ -42,8 +42,8 @@ class RunWriter:
         self.writes: bool = trainer.accelerator.is_main_process
         # The step of the newest checkpoint, and of the newest grid of samples; of a run that goes on, as the
         # first process finds them.
-        self.saved = trainer.state.step
-        drawn = self._grid(self.saved).exists()
+        self.saved: int | None = trainer.state.step or None
+        drawn = self.saved is not None and self._grid(self.saved).exists()
         self.pictured: int | None = broadcast_object_list([self.saved if drawn else None])[0]
 
     def begin(self) -> None:
@@ -69,7 +69,7 @@ class RunWriter:
     def finish(self, stopped: Stopped) -> None:
         """The last checkpoint, and, if the run is complete, its model and its pictures."""
         state = self.trainer.state
-        if self.saved != state.step or state.step == 0:
+        if self.saved != state.step:
             self.save(state)
         if stopped.signal is not None:
             return
@@ -78,7 +78,7 @@ class RunWriter:
             weights.write(self.folder / MODEL, released, self.recipe, self.trainer.spec)
         if self.pictured != state.step:
             self.picture(state)
-        if self.writes:
+        elif self.writes:
             self._save_loss()
 
     def save(self, state: TrainingState) -> None:

@@ -1,4 +1,4 @@
-"""The machine: memory allocator, denormals, threads, device and memory format, chosen in one place;
+"""The machine: memory allocator, denormals, device, arithmetic and memory format, chosen in one place;
 and randomness as a function of (seed, step) or (seed, image), never of history."""
 
 import ctypes
@@ -17,10 +17,9 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 # glibc's mallopt parameters, from <malloc.h>.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
-
 SETTINGS = {
-    "memory": "glibc keeps freed blocks instead of returning them to the system after every step, since"
-    " faulting large blocks back in, page by page, is what costs most on virtual machines",
+    "memory": "glibc keeps freed blocks instead of returning them to the system after every step, from which"
+    " they would have to be faulted back in, page by page",
     "denormals": "numbers too small for full precision become 0 instead of slow",
     "channels-last": "images and kernels lie in memory with their channels together, the format that"
     " convolutions run fastest in",
@@ -89,16 +88,16 @@ def pick_device(name: str | None = None) -> torch.device:
     return device
 
 
-def pick_precision(wanted: str, gpu: bool) -> str:
+def pick_precision(name: str, gpu: bool) -> str:
     """accelerate's name for an arithmetic: auto is bf16 on GPUs that have it, fp32 elsewhere.
 
-    Raises ValueError for half precision on a CPU, which is slower there (docs/log.md).
+    Raises ValueError for half precision on a CPU.
     """
-    if wanted == "auto":
-        wanted = "bf16" if gpu and torch.cuda.is_bf16_supported() else "fp32"
-    if wanted != "fp32" and not gpu:
-        raise ValueError(f"training.precision = {wanted!r} needs a GPU; CPUs are faster in fp32")
-    return "no" if wanted == "fp32" else wanted
+    if name == "auto":
+        name = "bf16" if gpu and torch.cuda.is_bf16_supported() else "fp32"
+    if name != "fp32" and not gpu:
+        raise ValueError(f"training.precision = {name!r} needs a GPU; CPUs are faster in fp32")
+    return "no" if name == "fp32" else name
 
 
 def place(network: Network, device: torch.device) -> Network:

@@ -96,7 +96,7 @@ def evaluate(
     loaded.sampling(**changes)
     own = loaded.recipe.data
     reference = evaluation.reference_of(
-        own if data is None else replace(own, {"name": data}), judge, witness
+        own if data is None else replace(own, {"name": data, "folder": None}), judge, witness
     )
     if sweep is not None:
         measure_sweep(loaded, reference, sweep, count, changes, str(what), folder)

@@ -46,6 +46,7 @@ def train_classifier(
     if epochs < 1:
         raise RecipeError(f"epochs = {epochs}: it must be at least 1")
     from .. import build, runtime
+    from ..files import whole_file
     from ..metrics.features import load_classifier, look, save_classifier
     from ..training.classifier import ClassifierRecipe
     from ..training.classifier import train_classifier as fit
@@ -60,25 +61,21 @@ def train_classifier(
     save_classifier(out, network, kind, train, f"{data}, training split", recipe)
     classifier = load_classifier(out)
     wrong = int((look(classifier, test.images).logits.argmax(1) != test.labels).sum())
-    told = {
-        "kind": kind,
-        "data": data,
-        "folder": folder,
-        "size": size,
-        "epochs": epochs,
-        "seed": seed,
-    }
-    again = " ".join(f"--{flag} {value}" for flag, value in told.items() if value is not None)
     share = f"{1 - wrong / len(test):.2%} right"
-    out.with_suffix(".md").write_text(
-        f"# {out.stem}\n\n"
-        f"A classifier of {data}, {kind} ({sum(p.numel() for p in network.parameters()):,}"
-        f" parameters), trained on the training split alone.\n\n"
-        f"- test split: {share} ({wrong} of {len(test):,} wrong)\n"
-        f"- recipe: {recipe}\n"
-        f"- SHA-256: {classifier.sha256}\n"
-        f"- again: `mezzotint train-classifier {out.name} {again}`\n"
-    )
+    told = {
+        "kind": kind, "data": data, "folder": folder, "size": size, "epochs": epochs, "seed": seed,
+    }  # fmt: skip
+    again = " ".join(f"--{flag} {value}" for flag, value in told.items() if value is not None)
+    with whole_file(out.with_suffix(".md")) as temporary:
+        temporary.write_text(
+            f"# {out.stem}\n\n"
+            f"A classifier of {data}, {kind} ({sum(p.numel() for p in network.parameters()):,}"
+            f" parameters), trained on the training split alone.\n\n"
+            f"- test split: {share} ({wrong} of {len(test):,} wrong)\n"
+            f"- recipe: {recipe}\n"
+            f"- SHA-256: {classifier.sha256}\n"
+            f"- again: `mezzotint train-classifier {out.name} {again}`\n"
+        )
     print(f"{out}: {share} on the test split")
 
 

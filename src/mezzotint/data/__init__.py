@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from .arrays import idx_files, npz
 from .cifar import CIFAR10, CIFAR100
-from .folders import Broken
+from .folders import celeba, folder_of_pictures
+from .hub import from_hub
 from .idx_sets import EMNIST, FASHION_MNIST, KMNIST, MNIST
 from .images import ImageData, Split, check_labels
-from .own import KINDS, open_own
-from .pictures import Fit, Frame
+from .pictures import Broken, Fit, Frame
 
 DATASETS: dict[str, Callable[[Split, Path | None], ImageData]] = {
     "mnist": MNIST,
@@ -17,6 +18,23 @@ DATASETS: dict[str, Callable[[Split, Path | None], ImageData]] = {
     **{f"emnist-{name}": data for name, data in EMNIST.items()},
     "cifar10": CIFAR10,
     "cifar100": CIFAR100,
+}
+
+
+Kind = Callable[[str, Split, Frame, Broken], ImageData]
+
+
+def _at_a_path(opened: Callable[[Path, Split, Frame, Broken], ImageData]) -> Kind:
+    """A kind that stands for what is at a path."""
+    return lambda where, *how: opened(Path(where).expanduser(), *how)
+
+
+KINDS: dict[str, Kind] = {
+    "folder": _at_a_path(folder_of_pictures),
+    "npz": _at_a_path(npz),
+    "idx": _at_a_path(idx_files),
+    "celeba": _at_a_path(celeba),
+    "hf": from_hub,
 }
 
 
@@ -36,7 +54,7 @@ def open_data(
     frame = frame or Frame()
     kind, colon, where = name.partition(":")
     if colon:
-        return open_own(kind, where, split, frame, broken)
+        return KINDS[kind](where, split, frame, broken)
     return DATASETS[name](split, folder).framed(frame)
 
 

@@ -6,10 +6,9 @@ import numpy as np
 import torch
 
 from . import idx
-from .folders import Broken, Listing
 from .foreign import UNREADABLE, read_images
-from .images import ImageData, Split, check_labels
-from .pictures import Frame
+from .images import ImageData, Split, check_labels, split_rows
+from .pictures import Broken, Frame
 
 
 def npz(path: Path, split: Split, frame: Frame, broken: Broken) -> ImageData:
@@ -74,8 +73,5 @@ def _labels_beside(path: Path) -> Path | None:
 
 def _held_out(data: ImageData, split: Split) -> ImageData:
     """The images of ``data`` that a split takes, where the file itself has none."""
-    numbers = [Path(str(k)) for k in range(len(data))]
-    listing = Listing(numbers, data.labels.tolist(), data.classes)
-    chosen = [int(str(number)) for number in listing.part(split).pictures]
-    rows = torch.tensor(chosen, dtype=torch.int64)
+    rows = torch.tensor(split_rows(data.labels.tolist(), split), dtype=torch.int64)
     return ImageData(data.images[rows], data.labels[rows], data.classes)

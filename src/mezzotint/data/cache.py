@@ -1,19 +1,15 @@
 """Pictures decoded once: an array on disk that is mapped into memory, so that it may be larger than it.
 
-The cache's name is a hash of what every file is and of the frame: another
-picture or another size is another cache. It is built in one go or several, and renamed when whole.
+The cache's name is a hash of what every picture is and of the frame: another picture or another size is
+another cache. It is built in one go or several, and renamed when whole.
 """
 
 import hashlib
 import json
-import lzma
 import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -22,12 +18,10 @@ from jaxtyping import UInt8
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from ..files import cache_folder, whole_file, whole_folder
+from ..files import cache_folder, whole_file
 from ..progress import progress
-from .pictures import Frame, Source, read_picture
-
-BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
-"""What zipfile raises for files that are cut, broken, locked, or packed in a way it does not know."""
+from .pictures import Broken, Frame, read_picture
+from .sources import Source, identity
 
 EVERY = 2000
 """Pictures between notes of how far the building is."""
@@ -47,7 +41,7 @@ class Built:
 
 
 def cached(
-    files: Sequence[Source], frame: Frame, channels: int, broken: Literal["refuse", "skip"]
+    files: Sequence[Source], frame: Frame, channels: int, broken: Broken
 ) -> tuple[UInt8[Tensor, "n channels height width"], list[int]]:
     """The pictures at the frame's size, mapped into memory, and the numbers of the files they are from.
 
@@ -72,44 +66,13 @@ def cached(
 def _key(files: Sequence[Source], frame: Frame) -> str:
     digest = hashlib.sha256(json.dumps(asdict(frame)).encode())
     for file in files:
-        digest.update(f"{_identity(file)}\0".encode())
+        digest.update(f"{identity(file)}\0".encode())
     return digest.hexdigest()[:24]
-
-
-def _identity(source: Source) -> str:
-    """Another text for another content: of a file, its path, length and time of change; other sources have
-    one of their own."""
-    if not isinstance(source, Path):
-        own: str = getattr(source, "identity", str(source))
-        return own
-    status = source.stat()
-    return f"{source.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
-
-
-def unpacked(archive: Path) -> Path:
-    """A folder in the cache with the files of a .zip, which is unpacked once.
-
-    Raises ValueError, naming the archive, where it is broken; nothing is kept of it then.
-    """
-    name = hashlib.sha256(_identity(archive).encode()).hexdigest()[:24]
-    folder = cache_folder() / "unpacked" / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if folder.is_dir():
-            return folder
-        try:
-            with zipfile.ZipFile(archive) as opened, whole_folder(folder) as temporary:
-                members = [m for m in opened.infolist() if not m.filename.startswith("__MACOSX/")]
-                for member in progress(members, len(members), f"unpacking {archive.name}", "file"):
-                    opened.extract(member, temporary)
-        except BROKEN_ZIP as error:
-            raise ValueError(f"{archive} is no whole .zip that can be read: {error}") from error
-    return folder
 
 
 def _build(
     files: Sequence[Source], frame: Frame, shape: tuple[int, ...],
-    broken: Literal["refuse", "skip"], folder: Path,
+    broken: Broken, folder: Path,
 ) -> None:  # fmt: skip
     """Decode all pictures, beginning after those of an earlier, interrupted build."""
     note, partial = folder / "built.json", folder / "partial.npy"
@@ -125,9 +88,7 @@ def _build(
             images[k - len(built.broken)] = read_picture(files[k], shape[1], frame)
         except ValueError:
             if broken == "refuse":
-                if (
-                    not note.is_file()
-                ):  # nothing to go on from: without that picture it is another array
+                if not note.is_file():  # without that picture it will be another array
                     partial.unlink()
                 raise
             built.broken.append(k)

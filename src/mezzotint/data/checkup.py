@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .images import ImageData
-from .pictures import Frame, Source, glance, read_picture
+from .pictures import Frame, glance, read_picture
+from .sources import Source
 
 FEW = 100
 """Images of a class below which it is hard to learn."""

@@ -9,20 +9,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
-from .cache import cached, unpacked
-from .images import ImageData, Split
-from .pictures import GREY, SUFFIXES, Frame, Source, glance
-
-HELD_OUT = 10
-"""One image in so many is for testing."""
-
-Broken = Literal["refuse", "skip"]
+from .cache import cached
+from .images import HELD_OUT, ImageData, Split, split_rows
+from .pictures import GREY, SUFFIXES, Broken, Frame, glance
+from .sources import Source, unpacked
 
 
 @dataclass(frozen=True)
@@ -34,17 +28,10 @@ class Listing:
     classes: tuple[str, ...]
 
     def part(self, split: Split) -> "Listing":
-        """Every tenth picture of each class, in a shuffled order that is always the same, or the rest."""
-        order = np.random.default_rng(0).permutation(len(self.pictures))
-        place: dict[int, int] = {}
-        chosen = []
-        for k in order.tolist():
-            number = place[self.labels[k]] = place.get(self.labels[k], -1) + 1
-            if (number % HELD_OUT == HELD_OUT - 1) == (split == "test"):
-                chosen.append(k)
-        chosen.sort()
+        """Those that a split takes, where there are no splits."""
+        rows = split_rows(self.labels, split)
         return Listing(
-            [self.pictures[k] for k in chosen], [self.labels[k] for k in chosen], self.classes
+            [self.pictures[k] for k in rows], [self.labels[k] for k in rows], self.classes
         )
 
 
@@ -199,5 +186,5 @@ def celeba(path: Path, split: Split, frame: Frame, broken: Broken) -> ImageData:
     if missing := next((face for face in faces if not face.is_file()), None):
         raise FileNotFoundError(f"{path} is not the whole of CelebA: {missing.name} is missing")
     listing = Listing(faces, [0] * len(faces), ())
-    framed = replace(frame, crop=frame.crop or CELEBA_CROP)
+    framed = replace(frame, crop=frame.crop or CELEBA_CROP, channels=frame.channels or 3)
     return decoded(listing, listing, framed, broken, str(path))

@@ -8,11 +8,11 @@ the classes. ``test`` or ``validation`` is the test split; without either, one p
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
-from .folders import Broken, Listing, decoded
+from .folders import Listing, decoded
 from .images import ImageData, Split, check_labels
-from .pictures import Frame
+from .pictures import Broken, Frame
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,13 @@ class Row:
     number: int
     name: str
 
-    def open(self, mode: str = "rb", /) -> BinaryIO:
+    def open(self, mode: Literal["rb"], /) -> BinaryIO:
         """Its bytes, or those of the file that it names."""
         found = self.table[self.number][self.column]
         if found is None:
             raise ValueError("the row is empty")
-        return (
-            Path(found["path"]).open("rb") if found["bytes"] is None else io.BytesIO(found["bytes"])
-        )
+        content: bytes | None = found["bytes"]
+        return Path(found["path"]).open(mode) if content is None else io.BytesIO(content)
 
     def __str__(self) -> str:
         return f"hf:{self.name}, {self.table.split} row {self.number}"

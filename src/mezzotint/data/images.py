@@ -14,6 +14,20 @@ from .pictures import Fit, Frame, fitted
 
 Split = Literal["train", "test"]
 
+HELD_OUT = 10
+"""One image in so many is for testing, where data bring no split of their own."""
+
+
+def split_rows(labels: Sequence[int], split: Split) -> list[int]:
+    """Every tenth image of each class, in a shuffled order that is always the same, or the rest."""
+    seen: dict[int, int] = {}
+    chosen = []
+    for k in np.random.default_rng(0).permutation(len(labels)).tolist():
+        number = seen[labels[k]] = seen.get(labels[k], -1) + 1
+        if (number % HELD_OUT == HELD_OUT - 1) == (split == "test"):
+            chosen.append(k)
+    return sorted(chosen)
+
 
 @dataclass(frozen=True)
 class ImageData:

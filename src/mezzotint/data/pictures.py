@@ -1,23 +1,20 @@
 """From a picture in a file, of whatever kind, to an array of the size and channels asked for."""
 
 from dataclasses import dataclass
-from typing import BinaryIO, Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from .sources import Source
+
 Fit = Literal["crop", "pad", "resize"]
+Broken = Literal["refuse", "skip"]
 GREY = {"1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N"}
 BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """What Pillow raises for files that are no whole pictures."""
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-
-
-class Source(Protocol):
-    """Where the bytes of a picture are: a path is one. ``str`` names it in messages."""
-
-    def open(self, mode: Literal["rb"], /) -> BinaryIO: ...
 
 
 @dataclass(frozen=True, kw_only=True)

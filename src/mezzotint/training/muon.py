@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .sharding import like, whole
+from .sharding import spread, whole
 
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -79,7 +79,7 @@ class Muon(torch.optim.AdamW):
             rate = group["lr"] * max(1.0, rows / columns) ** 0.5
             for parameter, update in zip(parameters, orthogonalize(stacked), strict=True):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(like(parameter, update.view(parameter.shape)), alpha=-rate)
+                parameter.add_(spread(update.view(parameter.shape), parameter), alpha=-rate)
 
     def _moment(self, parameter: nn.Parameter) -> Tensor:
         state = self.state[parameter]

@@ -23,7 +23,8 @@ def shard(network: nn.Module, device: torch.device, processes: int) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # FSDP2 knows no other
+    # FSDP2 knows no other format.
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     mesh = init_device_mesh(device.type, (processes,))
     for module in network.modules():
         if isinstance(module, StandardizedConv2d):
@@ -52,25 +53,19 @@ def all_whole(tensors: Mapping[str, Tensor], keep: bool = True) -> dict[str, Ten
     return found
 
 
-def like(sharded: Tensor, tensor: Tensor) -> Tensor:
-    """A whole ``tensor``, the same on all processes, laid out as ``sharded`` is: over the processes,
-    and in memory."""
-    if hasattr(sharded, "full_tensor"):
-        from torch.distributed.tensor import distribute_tensor
+def spread(tensor: Tensor, example: Tensor) -> Tensor:
+    """A whole ``tensor``, the same on all processes, spread over them as ``example`` is, if it is."""
+    if not hasattr(example, "full_tensor"):
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
 
-        layout: Any = sharded
-        place = layout.device_mesh, layout.placements
-        # None: each takes its part of what it has, and nothing is sent.
-        return distribute_tensor(tensor.to(sharded.device), *place, src_data_rank=None)
-    return torch.empty_like(sharded, dtype=tensor.dtype).copy_(tensor)
+    layout: Any = example
+    place = layout.device_mesh, layout.placements
+    # None: each takes its part of what it has, and nothing is sent.
+    return distribute_tensor(tensor.to(example.device), *place, src_data_rank=None)
 
 
 def load_whole(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """``network.load_state_dict`` of whole tensors. Raises RuntimeError where they do not fit."""
     own = network.state_dict()
-    network.load_state_dict({
-        name: like(own[name], tensor)
-        if name in own and own[name].shape == tensor.shape
-        else tensor
-        for name, tensor in tensors.items()
-    })  # fmt: skip
+    network.load_state_dict({k: spread(v, own[k]) if k in own else v for k, v in tensors.items()})

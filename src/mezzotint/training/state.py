@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .ema import Ema
-from .sharding import all_whole, like, load_whole
+from .sharding import all_whole, load_whole, spread
 
 
 @dataclass
@@ -48,7 +48,8 @@ class TrainingState:
             parameter = parameters[owner]
             if value.shape == parameter.shape:
                 # Fused Adam walks memory: moments have to lie in it as their weights do.
-                value = like(parameter, value)
+                moment = torch.empty_like(parameter, dtype=value.dtype)
+                value = moment.copy_(spread(value, parameter))
             elif self.optimizer.defaults.get("fused"):
                 value = value.to(parameter.device)  # the count of steps, which a fused kernel reads
             self.optimizer.state[parameter][key] = value

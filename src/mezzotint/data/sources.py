@@ -1,0 +1,61 @@
+"""Where the bytes of pictures are: files, those in an archive, or what has bytes and an identity of its
+own, such as a row of a table."""
+
+import hashlib
+import lzma
+import zipfile
+import zlib
+from pathlib import Path
+from typing import BinaryIO, Literal, Protocol, runtime_checkable
+
+from filelock import FileLock
+
+from ..files import cache_folder, whole_folder
+from ..progress import progress
+
+BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
+"""What zipfile raises for files that are cut, broken, locked, or packed in a way it does not know."""
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """A picture that is no file. ``str`` names it in messages; ``identity`` is another for another
+    content."""
+
+    @property
+    def identity(self) -> str: ...
+
+    def open(self, mode: Literal["rb"], /) -> BinaryIO: ...
+
+
+Source = Path | Stored
+
+
+def identity(source: Source) -> str:
+    """Another text for another content: of a file, its path, length and time of change."""
+    if not isinstance(source, Path):
+        return source.identity
+    status = source.stat()
+    return f"{source.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
+
+
+def unpacked(archive: Path) -> Path:
+    """A folder in the cache with the files of a .zip, which is unpacked once.
+
+    Raises ValueError, naming the archive, where it is broken; nothing is kept of it then.
+    """
+    name = hashlib.sha256(identity(archive).encode()).hexdigest()[:24]
+    folder = cache_folder() / "unpacked" / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Where another run is unpacking it, this one waits, and finds nothing left to do.
+    with FileLock(folder.with_suffix(".lock")):
+        if folder.is_dir():
+            return folder
+        try:
+            with zipfile.ZipFile(archive) as opened, whole_folder(folder) as temporary:
+                members = [m for m in opened.infolist() if not m.filename.startswith("__MACOSX/")]
+                for member in progress(members, len(members), f"unpacking {archive.name}", "file"):
+                    opened.extract(member, temporary)
+        except BROKEN_ZIP as error:
+            raise ValueError(f"{archive} is no whole .zip that can be read: {error}") from error
+    return folder
