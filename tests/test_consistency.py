@@ -196,7 +196,7 @@ def test_training_after_a_teacher_begins_at_its_weights(tmp_path) -> None:
     network = build.make_network(recipe, build.spec_of(tiny_data()))
     network.load_state_dict(tensors)
     teacher = build.make_denoiser(recipe, network.eval().requires_grad_(False))
-    trainer = Trainer(tiny_recipe(), tiny_data(), teacher=teacher)
+    trainer = Trainer(tiny_recipe(), tiny_data(), earlier=teacher)
     for name, value in trainer.state.network.state_dict().items():
         assert torch.equal(value, tensors[name]), name
     assert isinstance(trainer.objective, Consistency)

@@ -4,12 +4,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from jaxtyping import UInt8
+from torch import Tensor, nn
 
+from . import pixels
 from .config import Recipe
 from .data import Frame, ImageData, Split, open_data
 from .diffusion.consistency import Consistency
 from .diffusion.denoiser import Clipped, Guided, NetworkDenoiser
+from .diffusion.discriminative import Discriminative
 from .diffusion.objectives import LOSSES, TIMES, WEIGHTINGS, Curriculum, Objective
 from .diffusion.parametrizations import PARAMETRIZATIONS
 from .diffusion.schedules import SCHEDULES, Schedule
@@ -78,3 +81,37 @@ def make_consistency(recipe: Recipe, teacher: NetworkDenoiser) -> Consistency:
     guided = Clipped(Guided(teacher, section.guidance, section.interval))
     times = TIMES[recipe.diffusion.times]
     return Consistency(teacher=guided, stages=section.stages, times=times)
+
+
+def make_discriminative(
+    recipe: Recipe,
+    spec: ImageSpec,
+    reference: NetworkDenoiser,
+    rivals: UInt8[Tensor, "n channels height width"],
+) -> Discriminative:
+    """The recipe's objective after a reference, which drew ``rivals``, the classes in turn."""
+    section = recipe.refinement
+    return Discriminative(
+        denoising=make_objective(recipe, spec),
+        reference=reference,
+        rivals=pixels.to_float(rivals),
+        classes=len(spec.classes),
+        beta=section.beta,
+        alpha=section.alpha,
+        confused=section.confused,
+    )
+
+
+def objective_of(
+    recipe: Recipe,
+    spec: ImageSpec,
+    earlier: NetworkDenoiser | None = None,
+    rivals: UInt8[Tensor, "n channels height width"] | None = None,
+) -> Objective | Consistency | Discriminative:
+    """What a run is trained for: images; to be as an ``earlier`` model, in fewer steps; or, where
+    ``rivals`` are given that it drew, to be better than it."""
+    if earlier is None:
+        return make_objective(recipe, spec)
+    if rivals is None:
+        return make_consistency(recipe, earlier)
+    return make_discriminative(recipe, spec, earlier, rivals)

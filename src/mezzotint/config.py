@@ -161,6 +161,28 @@ class Distillation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Refinement:
+    """Telling real images from those of a trained model, as `mezzotint refine` does it."""
+
+    reference: str | None = option(
+        None, "trained model to begin from and to surpass; ordinary training if not given"
+    )
+    sha256: str | None = option(None, "SHA-256 of the reference's weights, checked if given")
+    images: int = option(
+        8000, "images drawn from the reference beforehand, for real ones to be told from", least=1
+    )
+    beta: float = option(
+        0.05, "how soon an image counts as told apart: the weight of a squared error, summed over pixels",
+        least=1e-6,
+    )  # fmt: skip
+    alpha: float = option(1.0, "weight of the drawn images against the real ones", least=0)
+    confused: float = option(
+        0.25, "share of the drawn images that are replaced by real ones under a wrong label",
+        least=0, most=1,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How images are drawn from the trained model."""
 
@@ -196,6 +218,7 @@ class Recipe:
     diffusion: Diffusion = Diffusion()
     training: Training = Training()
     distillation: Distillation = Distillation()
+    refinement: Refinement = Refinement()
     sampling: Sampling = Sampling()
 
     def __post_init__(self) -> None:
@@ -213,6 +236,11 @@ class Recipe:
             )
         check_sampling(sampling, diffusion.timesteps)
         check_interval("distillation.interval", self.distillation.interval)
+        if self.distillation.teacher is not None and self.refinement.reference is not None:
+            raise RecipeError(
+                "distillation.teacher and refinement.reference: a run does one or the other; refine"
+                " first, then distill what comes out"
+            )
         if self.training.accumulate > self.training.batch:
             raise RecipeError(
                 f"training.accumulate = {self.training.accumulate} would cut a batch of"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate.utils.operations import gather_object
 from torch import Tensor
 
 from . import __version__, build, pixels
@@ -19,6 +18,7 @@ from .data.foreign import Images
 from .diffusion.classify import denoising_errors
 from .diffusion.likelihood import bits_per_dimension, flow_bits, variational_bound
 from .diffusion.objectives import stratified
+from .drawing import balanced, draw
 from .metrics.errors import TooFewImages
 from .metrics.features import SHIPPED, load_classifier
 from .metrics.measure import MINIMUM, Measured, Reference, floors, make_reference, measure
@@ -50,30 +50,6 @@ def reference_of(
                 " train-classifier`, and name them with --judge and --witness"
             )
     return make_reference(train, test, judges[0], judges[1])
-
-
-def balanced(count: int, classes: int) -> list[int]:
-    """``count`` labels, the classes in turn."""
-    return [k % classes for k in range(count)]
-
-
-def draw(model: Model, count: int, seed: int, changes: SamplingOptions, batch: int = 250) -> Images:
-    """``count`` images of a model, the classes in turn, with a progress bar.
-
-    Under torchrun each process draws its share, and all get all: the same images as one process
-    draws, since an image depends on its seed and number alone.
-    """
-    classes, state = len(model.spec.classes), processes()
-    labels = balanced(count, classes) if classes else None
-    with state.split_between_processes(list(range(count))) as mine:
-        part = None if labels is None else [labels[number] for number in mine]
-        size, steps = len(mine) if part is None else None, model.sampling(**changes).steps
-        moments = model.moments(part, count=size, seed=seed, batch=batch, first=mine[0], **changes)
-        total = -(-len(mine) // batch) * (steps + 1)
-        shown = progress(moments, total, f"{count} images, seed {seed}")
-        drawn = torch.cat([pixels.to_uint8(step.x.cpu()) for step in shown if step.t == 0])
-    images = torch.cat(gather_object([drawn]))
-    return Images(images, None if labels is None else torch.tensor(labels))
 
 
 def is_main() -> bool:

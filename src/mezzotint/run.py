@@ -4,17 +4,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from accelerate.utils.operations import broadcast_object_list
 
-from . import build, options, runtime, weights
+from . import build, options, runtime
 from .config import Recipe, RecipeError
-from .diffusion.denoiser import NetworkDenoiser
-from .model import find_weights, load
+from .earlier import find_earlier
 from .recipes import as_recipe
 from .run_writer import RunWriter
-from .training.checkpoint import latest_checkpoint, load_checkpoint, sha256
+from .training.checkpoint import latest_checkpoint, load_checkpoint
 from .training.signals import Stopped
 from .training.trainer import Trainer
 
@@ -89,12 +87,18 @@ def train(
     say(f"{len(data):,} images of {data.size[0]}x{data.size[1]}x{data.channels}; {counts}")
     for warning in data.warnings():
         say(f"warning: {warning}")
-    trainer = Trainer(recipe, data, teacher=_teacher(recipe, build.spec_of(data)))
+    earlier = find_earlier(recipe, build.spec_of(data), folder)
+    if earlier is None:
+        trainer = Trainer(recipe, data)
+    else:
+        trainer = Trainer(recipe, data, earlier=earlier.model.denoiser, rivals=earlier.rivals)
     if resume is not None:
         _continue(trainer, folder, say)
     writer = RunWriter(folder, recipe, trainer)
     if state.is_main_process:
         writer.begin()
+        if earlier is not None:
+            earlier.save(folder)
     parameters = sum(p.numel() for p in trainer.state.network.parameters())
     say(f"{recipe.name}: {parameters:,} parameters on {trainer.device}; writing to {folder}")
     stopped = trainer.run(writer.hooks())
@@ -118,34 +122,6 @@ class StoppedBySignal(Exception):
             f"stopped at step {stopped.step:,}, saved; go on with: mezzotint train --resume {folder}"
         )
         self.signal = stopped.signal
-
-
-def _kind(recipe: Recipe) -> tuple[Any, ...]:
-    """What two models must share for the weights of one to mean the same in the other."""
-    section = recipe.diffusion
-    return recipe.net, section.schedule, section.timesteps, section.parametrization
-
-
-def _teacher(recipe: Recipe, spec: weights.ImageSpec) -> NetworkDenoiser | None:
-    """The model that a recipe distills, if it does."""
-    told = recipe.distillation
-    if told.teacher is None:
-        return None
-    path = find_weights(told.teacher)
-    if told.sha256 is not None and sha256(path) != told.sha256:
-        raise RecipeError(
-            f"distillation.teacher = {told.teacher!r} is not the model this recipe was made for:"
-            f" the SHA-256 of {path} is another than distillation.sha256"
-        )
-    teacher = load(path, "cpu")
-    if _kind(recipe) != _kind(teacher.recipe):
-        raise RecipeError(
-            f"the recipe's net or diffusion is not that of its teacher {told.teacher}: a student"
-            " begins from its teacher's weights; `mezzotint distill` takes both from the teacher"
-        )
-    if teacher.spec != spec:
-        raise RecipeError(f"the teacher {told.teacher} was trained on other images: {teacher.spec}")
-    return teacher.denoiser
 
 
 def _continue(trainer: Trainer, folder: Path, say: Callable[[str], None]) -> None:

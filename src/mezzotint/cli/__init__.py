@@ -17,6 +17,7 @@ Begin with `mezzotint train digits` (about six minutes on two cores), then
 
 VERBS = {
     "train": "Train a model.",
+    "refine": "Make a trained model better, and guidance needless.",
     "distill": "Make a trained model fast: one to four evaluations an image.",
     "sample": "Generate images of classes.",
     "gif": "Show the whole denoising, from noise to image.",

@@ -5,36 +5,24 @@ from pathlib import Path
 from typing import Any
 
 from .. import options
-from ..config import Recipe, RecipeError
+from ..config import Recipe
 from ..recipes import RECIPES
-from .flags import nested, recipe_flags, with_flags
-from .train import run_until_stopped, say_done
+from .flags import recipe_flags, with_flags
+from .onward import named, onward, recipe_in, train_onward
 
 FAST = RECIPES["digits-fast"]
 
 
 def student_of(model: str) -> Recipe:
     """The recipe that distills ``model``: its own data and network, and the rest of digits-fast."""
-    from ..model import find_weights
-    from ..training.checkpoint import sha256
-    from ..weights import read
-
-    path = find_weights(model)
-    _, teacher, _ = read(path)
-    kept = options.to_dict(teacher.diffusion) | {"times": FAST.diffusion.times}
-    changes = {
-        "name": f"{teacher.name}-fast",
-        "data": options.to_dict(teacher.data),
-        "net": options.to_dict(teacher.net),
-        "diffusion": kept | {"label_dropout": FAST.diffusion.label_dropout},
-        "distillation": {
-            "teacher": model,
-            "sha256": sha256(path),
-            "guidance": teacher.sampling.guidance,
-            "interval": teacher.sampling.interval,
-        },
+    teacher, digest = recipe_in(model)
+    told = {
+        "teacher": model,
+        "sha256": digest,
+        "guidance": teacher.sampling.guidance,
+        "interval": teacher.sampling.interval,
     }
-    return options.replace(FAST, changes)
+    return options.replace(onward(FAST, teacher), {"distillation": told})
 
 
 def command_for(base: Recipe) -> Callable[..., None]:
@@ -57,16 +45,12 @@ def command_for(base: Recipe) -> Callable[..., None]:
         out
             Folder of the run; a new one under runs/ if not given. Never overwrites.
         """
-        final = options.replace(base, nested(flags))
-        if final.distillation.teacher != model:
-            raise RecipeError(f"the model {model!r} cannot stand here: it comes first")
-        folder = run_until_stopped(final, out)
-        say_done(folder)
+        train_onward(base, base.distillation.teacher, model, out, flags)
 
     return with_flags(distill, recipe_flags(base))
 
 
 def command(tokens: Sequence[str]) -> Callable[..., None]:
     """The command, with a flag for each field of the recipe that distills the model named first."""
-    named = tokens[0] if tokens and not tokens[0].startswith("-") else None
-    return command_for(student_of(named) if named else FAST)
+    model = named(tokens)
+    return command_for(student_of(model) if model else FAST)

@@ -12,7 +12,7 @@ from cyclopts import Group, Parameter
 from . import PARAMETERS
 
 # Where two sections have a field of the same name, the short flag goes to the first of these.
-SECTIONS = ("", "training", "data", "net", "diffusion", "sampling", "distillation")
+SECTIONS = ("", "training", "data", "net", "diffusion", "sampling", "distillation", "refinement")
 
 
 def recipe_flags(recipe: Any) -> list[inspect.Parameter]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from accelerate.accelerator import Accelerator
+from jaxtyping import UInt8
 from torch import Tensor
 from tqdm import tqdm
 
@@ -49,7 +50,8 @@ class Hook:
 class Trainer:
     """Trains ``recipe`` on ``data``; ``log(entry)`` receives the metrics, every log_every steps.
 
-    With a ``teacher`` training begins from its weights and follows it (``diffusion/consistency.py``).
+    With an ``earlier`` model training begins from its weights, and follows it (``diffusion/consistency.py``),
+    or, where ``rivals`` are given that it drew, surpasses it (``diffusion/discriminative.py``).
     Raises ValueError where the recipe does not fit the data or the machine.
     """
 
@@ -58,7 +60,8 @@ class Trainer:
         recipe: Recipe,
         data: ImageData,
         log: Callable[[dict[str, Any]], None] | None = None,
-        teacher: NetworkDenoiser | None = None,
+        earlier: NetworkDenoiser | None = None,
+        rivals: UInt8[Tensor, "n channels height width"] | None = None,
     ) -> None:
         self.recipe, self.log = recipe, log
         gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
@@ -80,12 +83,8 @@ class Trainer:
         self.spec = build.spec_of(data)
         # The rows of the data that make up an epoch.
         self.rows = balanced_rows(data.labels) if recipe.data.balance == "classes" else None
-        self.objective = (
-            build.make_objective(recipe, self.spec)
-            if teacher is None
-            else build.make_consistency(recipe, teacher)
-        )
-        self.state = self._initial_state(teacher)
+        self.objective = build.objective_of(recipe, self.spec, earlier, rivals)
+        self.state = self._initial_state(earlier)
         bare = self.state.network
         self.wrapped: torch.nn.Module = (
             bare if self.sharded else self.accelerator.prepare_model(bare)
@@ -104,16 +103,16 @@ class Trainer:
         """Whether this process runs hooks, the last things to be done among them."""
         return self.accelerator.is_main_process or self.sharded
 
-    def _initial_state(self, teacher: NetworkDenoiser | None) -> TrainingState:
+    def _initial_state(self, earlier: NetworkDenoiser | None) -> TrainingState:
         training = self.recipe.training
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator(self.recipe.seed, INIT).initial_seed())
             network = build.make_network(self.recipe, self.spec)
         if not self.sharded:  # a network that is to be sharded may be too large for one device
             place(network, self.device)
-        if teacher is not None:
-            network.load_state_dict(teacher.network.state_dict())
-            place(teacher.network, self.device)
+        if earlier is not None:
+            network.load_state_dict(earlier.network.state_dict())
+            place(earlier.network, self.device)
         ema = Ema(network, training.ema) if training.ema else None
         if self.sharded:
             for part in (network, ema.network) if ema else (network,):

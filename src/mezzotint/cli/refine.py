@@ -1,0 +1,56 @@
+"""``mezzotint refine``"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import options
+from ..config import Recipe
+from ..recipes import RECIPES
+from .flags import recipe_flags, with_flags
+from .onward import named, onward, recipe_in, train_onward
+
+REFINED = RECIPES["digits-refined"]
+
+
+def refined(model: str) -> Recipe:
+    """The recipe that refines ``model``: its own data and network, its way of sampling without guidance,
+    and the rest of digits-refined."""
+    reference, digest = recipe_in(model)
+    changes = {
+        "refinement": {"reference": model, "sha256": digest},
+        "sampling": options.to_dict(reference.sampling) | {"guidance": 1.0},
+    }
+    return options.replace(onward(REFINED, reference), changes)
+
+
+def command_for(base: Recipe) -> Callable[..., None]:
+    """The command ``refine`` with a flag for each field of ``base``."""
+
+    def refine(model: str, /, *, out: Path | None = None, **flags: Any) -> None:
+        """Make a trained model better, and guidance needless, by showing it its own images as false.
+
+            mezzotint refine runs/digits
+            mezzotint refine runs/digits --out runs/refined --steps 200
+            mezzotint train --resume runs/refined
+
+        Direct discriminative optimization: the model draws some thousand images, and learns to find
+        real ones likelier than it did, and those less likely; some it sees under a wrong label. A few
+        minutes are enough, and a second round may be worth them. Ctrl-C saves and stops.
+
+        Parameters
+        ----------
+        model
+            What to begin from: a run's folder, a weights file, or a shipped model's name; comes first.
+        out
+            Folder of the run; a new one under runs/ if not given. Never overwrites.
+        """
+        train_onward(base, base.refinement.reference, model, out, flags)
+
+    return with_flags(refine, recipe_flags(base))
+
+
+def command(tokens: Sequence[str]) -> Callable[..., None]:
+    """The command, with a flag for each field of the recipe that refines the model named first."""
+    model = named(tokens)
+    return command_for(refined(model) if model else REFINED)

@@ -1,0 +1,118 @@
+"""``mezzotint refine`` from a model's file to a better one's images."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from common import tiny_data, tiny_recipe
+from mezzotint import load, options, weights
+from mezzotint.cli import main
+from mezzotint.cli.refine import refined
+from mezzotint.drawing import draw
+from mezzotint.earlier import RIVALS
+from mezzotint.run import train
+from mezzotint.training.checkpoint import sha256
+from models import random_model_file
+
+SHORT = ["--steps", "4", "--batch", "8", "--warmup", "1", "--sample-every", "0", "--log-every", "1",
+         "--images", "23"]  # fmt: skip
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> Path:
+    """A model of images that are quickly read."""
+    data = tiny_data(60)
+    np.savez(tmp_path / "tiny.npz", images=data.images.numpy(), labels=data.labels.numpy())
+    recipe = tiny_recipe(
+        data={"name": f"npz:{tmp_path / 'tiny.npz'}"}, sampling={"guidance": 2.0, "steps": 2}
+    )
+    return random_model_file(tmp_path / "reference.safetensors", recipe)
+
+
+def run(*words: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(list(words))
+    assert stopped.value.code in (0, None), stopped.value
+
+
+def test_it_takes_over_data_network_and_sampling_but_not_guidance(reference: Path) -> None:
+    theirs = weights.read(reference)[1]
+    own = refined(str(reference))
+    assert (own.data, own.net) == (theirs.data, theirs.net)
+    assert own.diffusion.parametrization == theirs.diffusion.parametrization
+    assert own.refinement.sha256 == sha256(reference)
+    assert (own.sampling.sampler, own.sampling.steps, own.sampling.guidance) == ("heun", 2, 1.0)
+    assert own.name == "digits-refined"
+    assert options.from_toml(options.to_toml(own)) == own
+
+
+def test_from_a_model_to_a_better_one(reference: Path, tmp_path: Path) -> None:
+    out = tmp_path / "better"
+    run("refine", str(reference), "--out", str(out), *SHORT)
+    assert load(out).recipe.refinement.reference == str(reference)
+    rivals = np.load(out / RIVALS)["images"]
+    drawn = draw(load(reference), 23, 0, {"guidance": 1.0})
+    assert np.array_equal(rivals, drawn.images.numpy())
+    images = load(out).sample([3, 7])
+    assert images.shape == (2, 1, 8, 8)
+    assert not torch.equal(images, load(reference).sample([3, 7], guidance=1.0))
+    with pytest.raises(SystemExit, match="exists"):
+        main(["refine", str(reference), "--out", str(out), *SHORT])
+
+
+def test_a_stopped_run_goes_on_with_the_same_bits_against_the_same_rivals(
+    reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    run("refine", str(reference), "--out", str(first), "--save-every", "2", *SHORT)
+    shutil.copytree(first, second)
+    shutil.rmtree(second / "checkpoints" / "step-00000004")
+    (second / "model.safetensors").unlink()
+    monkeypatch.setattr("mezzotint.earlier.draw", None)  # they are there, and not drawn again
+    run("train", "--resume", str(second))
+    one, two = ((folder / "model.safetensors").read_bytes() for folder in (first, second))
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"net": {"width": 16}}, "not that of its reference"),
+        ({"diffusion": {"parametrization": "v"}}, "not that of its reference"),
+        ({"refinement": {"sha256": "0" * 64}}, "SHA-256"),
+        ({"refinement": {"images": 9}}, "at least one for each of 10 classes"),
+        ({"distillation": {"teacher": "digits"}}, "one or the other"),
+        ({"refinement": {"reference": "nowhere"}}, "no model at nowhere"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_written(
+    reference: Path, tmp_path: Path, changes: dict, said: str
+) -> None:
+    recipe = weights.read(reference)[1]
+    with pytest.raises((ValueError, FileNotFoundError), match=said):
+        train(
+            options.replace(
+                options.replace(recipe, {"refinement": {"reference": str(reference)}}), changes
+            ),
+            tmp_path / "run",
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_distilled_model_is_refused(reference: Path, tmp_path: Path) -> None:
+    theirs = weights.read(reference)[1]
+    recipe = options.replace(theirs, {"distillation": {"teacher": "digits"}})
+    student = random_model_file(tmp_path / "student.safetensors", recipe)
+    with pytest.raises(SystemExit, match="distilled.*refine its teacher, digits"):
+        main(["refine", str(student), "--out", str(tmp_path / "run"), *SHORT])
+    assert not (tmp_path / "run").exists()
+
+
+def test_words_before_the_model_are_refused(reference: Path) -> None:
+    with pytest.raises(SystemExit, match="comes first"):
+        main(["refine", "--steps", "3", str(reference)])
+    with pytest.raises(SystemExit, match="no model at nowhere"):
+        main(["refine", "nowhere"])
