@@ -350,7 +350,7 @@ def test_a_file_in_another_encoding_is_refused_by_name(tmp_path: Path) -> None:
 def test_unknown_recipes_and_missing_files_are_refused_with_the_nearest() -> None:
     with pytest.raises(
         RecipeError,
-        match=r"'digit'.*digits, digits-long, digits-fast, .*ddpm.*Did you mean 'digits'",
+        match=r"'digit'.*digits, digits-long, digits-refined, digits-fast, .*ddpm.*Did you mean 'digits'",
     ):
         find("digit")
     with pytest.raises(RecipeError, match=r"no recipe file nowhere\.toml"):

@@ -62,7 +62,8 @@ def doctor(
         "channels": channels, "background": background, "broken": "skip",
     }  # fmt: skip
     base = find(recipe)
-    wanted = replace(base, {"data": told, "distillation": {"teacher": None}})
+    wanted = replace(base, {"data": told, "distillation": {"teacher": None},
+                            "refinement": {"reference": None}})  # fmt: skip
     _files(data)
     from .. import build, runtime
 
