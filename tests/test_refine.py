@@ -102,12 +102,49 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_distilled_model_is_refused(reference: Path, tmp_path: Path) -> None:
-    theirs = weights.read(reference)[1]
-    recipe = options.replace(theirs, {"distillation": {"teacher": "digits"}})
-    student = random_model_file(tmp_path / "student.safetensors", recipe)
-    with pytest.raises(SystemExit, match="distilled.*refine its teacher, digits"):
-        main(["refine", str(student), "--out", str(tmp_path / "run"), *SHORT])
+@pytest.fixture
+def student(reference: Path, tmp_path: Path) -> Path:
+    """A few-step model of the same images."""
+    recipe = options.replace(
+        weights.read(reference)[1],
+        {
+            "distillation": {"teacher": "digits"},
+            "sampling": {"sampler": "consistency", "guidance": 1.0},
+        },
+    )
+    return random_model_file(tmp_path / "student.safetensors", recipe)
+
+
+def test_a_few_step_model_meets_a_critic_and_resumes_with_the_same_bits(
+    student: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    short = [*SHORT, "--refinement.critic", "8", "--learning-rate", "0.001"]
+    run("refine", str(student), "--out", str(first), "--save-every", "2", *short)
+    recipe = load(first).recipe
+    assert (recipe.sampling.sampler, recipe.distillation.teacher) == ("consistency", None)
+    assert not (first / RIVALS).exists()
+    assert not torch.equal(load(first).sample([3]), load(student).sample([3]))
+    shutil.copytree(first, second)
+    shutil.rmtree(second / "checkpoints" / "step-00000004")
+    (second / "model.safetensors").unlink()
+    run("train", "--resume", str(second))
+    one, two = ((folder / "model.safetensors").read_bytes() for folder in (first, second))
+    assert one == two
+
+
+def test_few_step_models_and_others_are_not_mixed_up(
+    reference: Path, student: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit, match="draws with 'consistency': few-step models are refined"):
+        main(["refine", str(student), "--sampling.sampler", "ddim", "--out", str(tmp_path / "run")])
+    with pytest.raises(SystemExit, match="draws with 'heun': few-step models are refined"):
+        main(["refine", str(reference), "--sampling.sampler", "consistency",
+              "--optimizer", "adam", "--out", str(tmp_path / "run")])  # fmt: skip
+    with pytest.raises(SystemExit, match="refined with 'adam'"):
+        main(["refine", str(student), "--optimizer", "muon", "--out", str(tmp_path / "run")])
+    with pytest.raises(SystemExit, match="few-step model already"):
+        main(["distill", str(student), "--out", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
 
 

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from . import pixels
 from .config import Recipe
 from .data import Frame, ImageData, Split, open_data
+from .diffusion.adversarial import Adversarial
 from .diffusion.consistency import Consistency
 from .diffusion.denoiser import Clipped, Guided, NetworkDenoiser
 from .diffusion.discriminative import Discriminative
 from .diffusion.objectives import LOSSES, TIMES, WEIGHTINGS, Curriculum, Objective
 from .diffusion.parametrizations import PARAMETRIZATIONS
 from .diffusion.schedules import SCHEDULES, Schedule
-from .nets import NETS
+from .nets import NETS, Critic
 from .weights import ImageSpec
 
 
@@ -102,16 +103,27 @@ def make_discriminative(
     )
 
 
+def make_adversarial(recipe: Recipe, spec: ImageSpec) -> Adversarial:
+    """The recipe's objective with a critic, freshly initialized from torch's global generator."""
+    section = recipe.refinement
+    critic = Critic(
+        size=spec.size, channels=spec.channels, num_classes=len(spec.classes), width=section.critic
+    )
+    return Adversarial(critic=critic, penalty=section.penalty, head_start=section.head_start)
+
+
 def objective_of(
     recipe: Recipe,
     spec: ImageSpec,
     earlier: NetworkDenoiser | None = None,
     rivals: UInt8[Tensor, "n channels height width"] | None = None,
-) -> Objective | Consistency | Discriminative:
-    """What a run is trained for: images; to be as an ``earlier`` model, in fewer steps; or, where
-    ``rivals`` are given that it drew, to be better than it."""
+) -> Objective | Consistency | Discriminative | Adversarial:
+    """What a run is trained for: images; to be as an ``earlier`` model in fewer steps; to be better than it
+    and the ``rivals`` it drew; or, if it is a few-step model, to pass before a critic."""
     if earlier is None:
         return make_objective(recipe, spec)
-    if rivals is None:
+    if recipe.refinement.reference is None:
         return make_consistency(recipe, earlier)
+    if recipe.few_step or rivals is None:
+        return make_adversarial(recipe, spec)
     return make_discriminative(recipe, spec, earlier, rivals)

@@ -162,7 +162,8 @@ class Distillation:
 
 @dataclass(frozen=True, kw_only=True)
 class Refinement:
-    """Telling real images from those of a trained model, as `mezzotint refine` does it."""
+    """Telling real images from those of a trained model, as `mezzotint refine` does it: by likelihood, or,
+    where the model is a few-step one, by a critic."""
 
     reference: str | None = option(
         None, "trained model to begin from and to surpass; ordinary training if not given"
@@ -180,6 +181,13 @@ class Refinement:
         0.25, "share of the drawn images that are replaced by real ones under a wrong label",
         least=0, most=1,
     )  # fmt: skip
+    critic: int = option(48, "few-step: channels of the critic's first layer", least=1)
+    critic_rate: float = option(
+        20.0, "few-step: the critic's learning rate, in the model's", least=0
+    )
+    penalty: float = option(0.02, "few-step: how much the critic's slope is held down", least=0)
+    head_start: float = option(0.2, "few-step: share of the run in which the critic learns alone",
+                               least=0, most=1)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +229,11 @@ class Recipe:
     refinement: Refinement = Refinement()
     sampling: Sampling = Sampling()
 
+    @property
+    def few_step(self) -> bool:
+        """Whether the model jumps to the end of a path, instead of walking there."""
+        return self.sampling.sampler == "consistency"
+
     def __post_init__(self) -> None:
         diffusion, sampling = self.diffusion, self.sampling
         check_data(self.data)
@@ -240,6 +253,11 @@ class Recipe:
             raise RecipeError(
                 "distillation.teacher and refinement.reference: a run does one or the other; refine"
                 " first, then distill what comes out"
+            )
+        if self.few_step and self.refinement.reference and self.training.optimizer != "adam":
+            raise RecipeError(
+                f"training.optimizer = {self.training.optimizer!r}: a few-step model and its critic are"
+                " refined with 'adam'"
             )
         if self.training.accumulate > self.training.batch:
             raise RecipeError(

@@ -44,16 +44,24 @@ def find_earlier(recipe: Recipe, spec: ImageSpec, folder: Path) -> Earlier | Non
     """
     if recipe.distillation.teacher is not None:
         told = recipe.distillation
-        return Earlier(_fitting("distillation.teacher", told.teacher, told.sha256, recipe, spec))
+        teacher = _fitting("distillation.teacher", told.teacher, told.sha256, recipe, spec)
+        if teacher.recipe.few_step:
+            raise RecipeError(
+                f"the teacher {told.teacher} is a few-step model already: refine it instead"
+            )
+        return Earlier(teacher)
     if recipe.refinement.reference is None:
         return None
     aim = recipe.refinement
     model = _fitting("refinement.reference", aim.reference, aim.sha256, recipe, spec)
-    if model.recipe.distillation.teacher is not None:
+    if model.recipe.few_step != recipe.few_step:
         raise RecipeError(
-            f"{aim.reference} was distilled, and is no model of images under noise any more: refine"
-            f" its teacher, {model.recipe.distillation.teacher}, and distill what comes out"
+            f"sampling.sampler = {recipe.sampling.sampler!r}, but {aim.reference} draws with"
+            f" {model.recipe.sampling.sampler!r}: few-step models are refined in another way than others;"
+            " `mezzotint refine` takes the sampler from the model"
         )
+    if recipe.few_step:
+        return Earlier(model)
     if aim.images < len(spec.classes):
         raise RecipeError(
             f"refinement.images = {aim.images}: at least one for each of {len(spec.classes)} classes"

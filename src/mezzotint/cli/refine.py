@@ -10,18 +10,18 @@ from ..recipes import RECIPES
 from .flags import recipe_flags, with_flags
 from .onward import named, onward, recipe_in, train_onward
 
-REFINED = RECIPES["digits-refined"]
+REFINED, FAST = RECIPES["digits-refined"], RECIPES["digits-fast-refined"]
 
 
 def refined(model: str) -> Recipe:
     """The recipe that refines ``model``: its own data and network, its way of sampling without guidance,
-    and the rest of digits-refined."""
+    and the rest of digits-refined, or of digits-fast-refined for a few-step model."""
     reference, digest = recipe_in(model)
     changes = {
         "refinement": {"reference": model, "sha256": digest},
         "sampling": options.to_dict(reference.sampling) | {"guidance": 1.0},
     }
-    return options.replace(onward(REFINED, reference), changes)
+    return options.replace(onward(FAST if reference.few_step else REFINED, reference), changes)
 
 
 def command_for(base: Recipe) -> Callable[..., None]:
@@ -32,11 +32,15 @@ def command_for(base: Recipe) -> Callable[..., None]:
 
             mezzotint refine runs/digits
             mezzotint refine runs/digits --out runs/refined --steps 200
+            mezzotint refine runs/fast
             mezzotint train --resume runs/refined
 
         Direct discriminative optimization: the model draws some thousand images, and learns to find
         real ones likelier than it did, and those less likely; some it sees under a wrong label. A few
-        minutes are enough, and a second round may be worth them. Ctrl-C saves and stops.
+        minutes are enough, and a second round may be worth them.
+
+        A few-step model, which `mezzotint distill` made, learns from a critic instead, a network that is
+        trained beside it to tell its images from real ones. Ctrl-C saves and stops.
 
         Parameters
         ----------

@@ -1,6 +1,7 @@
 """The optimizer, and its learning rate as a function of the step."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,6 +12,10 @@ from .muon import Muon
 # Muon's steps are measured in singular values, AdamW's in elements: beside Muon's rate AdamW's is
 # this share of it.
 ADAM_SHARE = 0.15
+
+
+# A critic and what it judges follow each other too closely for an average over past gradients.
+DUEL_BETAS = (0.0, 0.99)
 
 
 def make_optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
@@ -43,6 +48,17 @@ def _muon(network: nn.Module, training: Training) -> Muon:
         {"params": rest, "weight_decay": 0.0, "share": ADAM_SHARE},
     ]
     return Muon(groups, training.learning_rate, fused)
+
+
+def make_duel_optimizer(
+    network: nn.Module, critic: nn.Module, training: Training, critic_rate: float
+) -> torch.optim.Adam:
+    """Adam without momentum for both (Karras et al. 2020, appendix B); the critic's rate is the network's
+    times ``critic_rate``."""
+    judged, judges = list(network.parameters()), list(critic.parameters())
+    groups: list[dict[str, Any]] = [{"params": judged}, {"params": judges, "share": critic_rate}]
+    fused = all(p.device.type in ("cpu", "cuda") for p in judged + judges)
+    return torch.optim.Adam(groups, lr=training.learning_rate, betas=DUEL_BETAS, fused=fused)
 
 
 def learning_rate(step: int, training: Training) -> float:

@@ -12,13 +12,20 @@ from .sharding import all_whole, load_whole, spread
 @dataclass
 class TrainingState:
     """``network`` (bare, never a distributed wrapper), its ``optimizer``, its moving average if one
-    is kept, the fp16 loss scaler if one is used, and ``step``, the number of steps done."""
+    is kept, the fp16 loss scaler if one is used, ``step``, the number of steps done, and the critic that is
+    trained beside it, if one is."""
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
     ema: Ema | None
     scaler: torch.amp.GradScaler | None = None
     step: int = 0
+    critic: nn.Module | None = None
+
+    def _parameters(self) -> dict[str, nn.Parameter]:
+        """All that the optimizer moves, by name."""
+        critic = self.critic.named_parameters(prefix="critic") if self.critic else ()
+        return dict(self.network.named_parameters()) | dict(critic)
 
     @property
     def released(self) -> nn.Module:
@@ -28,10 +35,12 @@ class TrainingState:
     def tensors(self, keep: bool = True) -> dict[str, Tensor]:
         """Everything but the released weights, flat, by name, and whole; see :func:`sharding.all_whole`."""
         found = {f"optimizer.{name}.{key}": torch.as_tensor(value)
-                 for name, parameter in self.network.named_parameters()
+                 for name, parameter in self._parameters().items()
                  for key, value in self.optimizer.state.get(parameter, {}).items()}  # fmt: skip
         if self.ema:
             found |= {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        if self.critic:
+            found |= {f"critic.{k}": v for k, v in self.critic.state_dict().items()}
         if self.scaler is not None and (scaler := self.scaler.state_dict()):
             found["scaler.scale"] = torch.tensor(scaler["scale"], dtype=torch.float64)
             found["scaler.growth"] = torch.tensor(scaler["_growth_tracker"])
@@ -41,8 +50,10 @@ class TrainingState:
         """Become the state that :meth:`tensors` and the released weights were taken from."""
         load_whole(self.released, released)
         load_whole(self.network, _under("network.", tensors) or released)
+        if self.critic:
+            load_whole(self.critic, _under("critic.", tensors))
         self.optimizer.state.clear()
-        parameters = dict(self.network.named_parameters())
+        parameters = self._parameters()
         for name, value in _under("optimizer.", tensors).items():
             owner, key = name.rsplit(".", 1)
             parameter = parameters[owner]

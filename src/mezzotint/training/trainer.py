@@ -8,8 +8,8 @@ ends with the same bits as one that never was (on the same machine, build and nu
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +22,12 @@ from tqdm import tqdm
 from .. import build, pixels
 from ..config import Recipe
 from ..data import ImageData
+from ..diffusion.adversarial import Adversarial
 from ..diffusion.denoiser import NetworkDenoiser
 from ..runtime import generator, pick_precision, place
 from .batches import INIT, QUESTION, balanced_rows, batch_indices
 from .ema import Ema
-from .optimizer import learning_rate, make_optimizer
+from .optimizer import learning_rate, make_duel_optimizer, make_optimizer
 from .sharding import shard, whole
 from .signals import Stopped, StopRequest, stop_on_signal
 from .state import TrainingState
@@ -83,7 +84,8 @@ class Trainer:
         self.spec = build.spec_of(data)
         # The rows of the data that make up an epoch.
         self.rows = balanced_rows(data.labels) if recipe.data.balance == "classes" else None
-        self.objective = build.objective_of(recipe, self.spec, earlier, rivals)
+        with self._seeded():
+            self.objective = build.objective_of(recipe, self.spec, earlier, rivals)
         self.state = self._initial_state(earlier)
         bare = self.state.network
         self.wrapped: torch.nn.Module = (
@@ -103,10 +105,16 @@ class Trainer:
         """Whether this process runs hooks, the last things to be done among them."""
         return self.accelerator.is_main_process or self.sharded
 
-    def _initial_state(self, earlier: NetworkDenoiser | None) -> TrainingState:
-        training = self.recipe.training
+    @contextmanager
+    def _seeded(self) -> Iterator[None]:
+        """Where weights are drawn."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator(self.recipe.seed, INIT).initial_seed())
+            yield
+
+    def _initial_state(self, earlier: NetworkDenoiser | None) -> TrainingState:
+        training = self.recipe.training
+        with self._seeded():
             network = build.make_network(self.recipe, self.spec)
         if not self.sharded:  # a network that is to be sharded may be too large for one device
             place(network, self.device)
@@ -117,9 +125,12 @@ class Trainer:
         if self.sharded:
             for part in (network, ema.network) if ema else (network,):
                 shard(part, self.device, self.accelerator.num_processes)
-        return TrainingState(
-            network, make_optimizer(network, training), ema, self.accelerator.scaler
-        )
+        scaler = self.accelerator.scaler
+        if not isinstance(self.objective, Adversarial):
+            return TrainingState(network, make_optimizer(network, training), ema, scaler)
+        critic = place(self.objective.critic, self.device)
+        both = make_duel_optimizer(network, critic, training, self.recipe.refinement.critic_rate)
+        return TrainingState(network, both, ema, scaler, critic=critic)
 
     def run(self, hooks: Sequence[Hook] = ()) -> Stopped:
         """Train from the state's step to the recipe's last, or until a signal asks to stop.
@@ -209,6 +220,11 @@ class Trainer:
             group["lr"] = learning_rate(step, training) * group.get("share", 1.0)
         if state.scaler is not None:
             state.scaler.unscale_(state.optimizer)
+        if (
+            state.critic and self.accelerator.num_processes > 1
+        ):  # it has no wrapper that would do this
+            for parameter in state.critic.parameters():
+                parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
         limit = float("inf") if training.clip is None else training.clip
         norm = whole(torch.nn.utils.clip_grad_norm_(state.network.parameters(), limit))
         if state.scaler is not None:

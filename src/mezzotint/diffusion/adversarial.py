@@ -1,0 +1,104 @@
+"""Refinement of a few-step model, whose jumps a critic learns to tell from real images.
+
+What a distilled model answers is an image, not an average over images, so how real it looks can be asked
+of it directly. A critic D is trained beside it, and both by the relativistic loss (Jolicoeur-Martineau
+2019, eq. 6, in the pairing form of Huang et al. 2024, "The GAN is dead; long live the GAN!", eq. 2)::
+
+    generator   softplus( D(x) - D(f(x_t, t)) )
+    critic      softplus( D(f(x_t, t)) - D(x) ) + gamma / 2 |grad D|^2     (at real and at drawn images)
+
+f jumps to the end from any moment of a path: pure noise for a quarter of the images, for the others real
+images under noise, which is what sampling in several steps asks of it (Kim et al. 2024, "Consistency
+Trajectory Models", section 3.3, adds the same term to its distillation). The critic's slope is held
+down at all images (Mescheder et al. 2018, eq. 9 and 10), measured by a small step in a random direction::
+
+    |grad D|^2  ~  (D(x + s n) - D(x))^2 / s^2,      n ~ N(0, 1), s = 0.05.
+
+Both losses are added up and each reaches its own weights alone, so that one backward pass and one optimizer
+serve two networks. For the first ``head_start`` of a run the critic learns alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .denoiser import Labels, NetworkDenoiser
+from .level import Images
+from .objectives import Question, Uniforms, stratified
+from .process import diffuse
+from .schedules import Schedule
+
+STRIDE = 0.05
+NOISE_SHARE = 0.25
+"""Of a batch, how much is pure noise."""
+
+Critic = Callable[[Images, Labels | None], Float[Tensor, " batch"]]
+
+
+@dataclass(frozen=True)
+class Trial(Question):
+    """A question about a batch, in directions ``stride`` (2, batch, ...) for the critic's slope; ``alone``
+    is 1 where the critic learns alone, else 0."""
+
+    stride: Float[Tensor, "two batch channels height width"]
+    alone: Float[Tensor, " batch"]
+
+    def part(self, rows: slice) -> "Trial":
+        return replace(self, t=self.t[rows], eps=self.eps[rows], hidden=self.hidden[rows],
+                       stride=self.stride[:, rows], alone=self.alone[rows])  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adversarial:
+    """Training against ``critic``, a module called as (images, labels), in the generator's own parameters
+    and the critic's. ``penalty``: gamma above."""
+
+    critic: nn.Module
+    penalty: float = 0.02
+    head_start: float = 0.2
+    times: Callable[[Uniforms], Uniforms] = stratified
+
+    def ask(
+        self, shape: torch.Size, schedule: Schedule, generator: torch.Generator, progress: float
+    ) -> Trial:
+        """Draw times, noise and directions for a batch of ``shape``, all from ``generator``."""
+        u = torch.rand(shape[0], generator=generator, dtype=torch.float64).clamp(min=1e-9)
+        t = schedule.snap(self.times(u)[torch.randperm(shape[0], generator=generator)])
+        t[: round(NOISE_SHARE * shape[0])] = 1.0
+        eps, *stride = torch.randn(3, *shape, generator=generator)
+        alone = torch.full((shape[0],), float(progress < self.head_start))
+        return Trial(t, eps, torch.ones(shape[0]), torch.stack(stride), alone)
+
+    def __call__(
+        self, denoiser: NetworkDenoiser, x0: Images, labels: Labels | None, question: Question
+    ) -> Float[Tensor, " batch"]:
+        """Both losses of each image, added up."""
+        assert isinstance(question, Trial)
+        x_t = diffuse(x0, question.eps.to(x0), denoiser.schedule.level(question.t))
+        drawn = denoiser(x_t, question.t, labels).x0
+        with torch.no_grad():
+            real = self.critic(x0, labels)
+        generator = F.softplus(real - self._fixed(drawn, labels))
+        ours = generator * (1 - question.alone.to(x0))
+        return ours + self._learning(x0, drawn.detach(), labels, question.stride.to(x0))
+
+    def _fixed(self, images: Images, labels: Labels | None) -> Float[Tensor, " batch"]:
+        """The critic's answer, from which gradients reach the images alone."""
+        weights = {name: weight.detach() for name, weight in self.critic.named_parameters()}
+        answer: Tensor = torch.func.functional_call(self.critic, weights, (images, labels))
+        return answer
+
+    def _learning(
+        self, x0: Images, drawn: Images, labels: Labels | None, stride: Tensor
+    ) -> Float[Tensor, " batch"]:
+        """The critic's own loss."""
+        images = torch.cat([x0, drawn])
+        moved = images + STRIDE * stride.flatten(0, 1)
+        four = None if labels is None else labels.repeat(4)
+        real, fake, *around = self.critic(torch.cat([images, moved]), four).chunk(4)
+        slope = (around[0] - real).square() + (around[1] - fake).square()
+        return F.softplus(fake - real) + self.penalty / 2 * slope / STRIDE**2
