@@ -31,7 +31,8 @@ def describe() -> str:
         names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         model = names[0].split(":", 1)[1].strip() if names else model
     return (
-        f"{os.cpu_count()} cores of {model}, {torch.get_num_threads()} threads; mezzotint"
+        f"{os.cpu_count()} cores of {model} ({torch.backends.cpu.get_cpu_capability()}),"
+        f" {torch.get_num_threads()} threads; mezzotint"
         f" {mezzotint.__version__}, torch {torch.__version__}, Python {platform.python_version()};"
         f" {time.strftime('%Y-%m-%d')}"
     )

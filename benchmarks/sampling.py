@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import machine
 from mezzotint import load
 from mezzotint.data.foreign import Images
-from mezzotint.evaluation import balanced, evaluate_images, evaluations, reference_of
+from mezzotint.drawing import balanced
+from mezzotint.evaluation import evaluate_images, evaluations, reference_of
 from mezzotint.files import whole_file
 from mezzotint.model import Model
 

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from common import tiny_data, tiny_recipe
-from mezzotint import evaluation, options
+from mezzotint import options
+from mezzotint.drawing import draw
 from mezzotint.model import load
 from mezzotint.run import train
 from mezzotint.training.sharding import whole
@@ -154,6 +155,37 @@ def test_a_run_on_two_processes_writes_once_and_resumes_with_the_same_bits(
             torch.testing.assert_close(alone[name], tensor, rtol=1e-3, atol=1e-3, msg=name)
 
 
+@pytest.mark.parametrize("few_step", [False, True])
+def test_two_processes_refine_and_resume_with_the_same_bits(
+    tmp_path: Path, data: Path, few_step: bool
+) -> None:
+    """Against rivals they drew together; or with one critic, which a resumed run would show to be two."""
+    sampling = {"sampler": "consistency", "steps": 2} if few_step else {"steps": 2}
+    changes = {"data": {"name": f"npz:{data}"}, "sampling": sampling | {"guidance": 1.0}}
+    model = random_model_file(tmp_path / "model.safetensors", tiny_recipe(**changes))
+    training = {"steps": 6, "save_every": 3, "optimizer": "adam", "learning_rate": 1e-4}
+    aim = {"reference": str(model), "images": 23, "critic": 8, "head_start": 0.3}
+    recipe = tiny_recipe(**changes, training=training, refinement=aim)
+    (tmp_path / "refined.toml").write_text(options.to_toml(recipe))
+    ran = torchrun(["-m", "mezzotint", "train", "refined.toml", "--out", "two"], tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    two, killed = tmp_path / "two", tmp_path / "killed"
+    shutil.copytree(two, killed)
+    (killed / "model.safetensors").unlink()
+    shutil.rmtree(killed / "checkpoints" / "step-00000006")
+    ran = torchrun(["-m", "mezzotint", "train", "--resume", "killed"], tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    for name in ("model.safetensors", "checkpoints/step-00000006/state.safetensors"):
+        assert (killed / name).read_bytes() == (two / name).read_bytes(), name
+    if not few_step:
+        one = train(recipe, tmp_path / "one")
+        for line, other in zip(
+            *((folder / "metrics.jsonl").read_text().splitlines() for folder in (one, two)),
+            strict=True,
+        ):
+            assert json.loads(line)["loss"] == pytest.approx(json.loads(other)["loss"], rel=1e-4)
+
+
 def test_a_batch_that_two_cannot_share_equally_is_refused_by_both_at_once(
     tmp_path: Path, data: Path
 ) -> None:
@@ -168,8 +200,9 @@ def test_a_batch_that_two_cannot_share_equally_is_refused_by_both_at_once(
 DRAW = """
 import sys, torch
 from mezzotint import evaluation, load
+from mezzotint.drawing import draw
 torch.set_num_threads(1)
-found = evaluation.draw(load(sys.argv[1]), 21, 5, {"steps": 2}, batch=4)
+found = draw(load(sys.argv[1]), 21, 5, {"steps": 2}, batch=4)
 if evaluation.is_main():
     torch.save((found.images, found.labels), sys.argv[2])
 """
@@ -184,7 +217,7 @@ def test_several_processes_draw_the_images_of_one(world: int, tmp_path: Path) ->
     ran = torchrun([str(script), str(path), str(out)], tmp_path, world)
     assert ran.returncode == 0, ran.stderr
     images, labels = torch.load(out, weights_only=True)
-    alone = evaluation.draw(load(path), 21, 5, {"steps": 2}, batch=4)
+    alone = draw(load(path), 21, 5, {"steps": 2}, batch=4)
     assert len(images) == 21
     assert alone.labels is not None
     assert torch.equal(labels, alone.labels)

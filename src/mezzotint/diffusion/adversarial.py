@@ -9,8 +9,9 @@ of it directly. A critic D is trained beside it, and both by the relativistic lo
 
 f jumps to the end from any moment of a path: pure noise for a quarter of the images, for the others real
 images under noise, which is what sampling in several steps asks of it (Kim et al. 2024, "Consistency
-Trajectory Models", section 3.3, adds the same term to its distillation). The critic's slope is held
-down at all images (Mescheder et al. 2018, eq. 9 and 10), measured by a small step in a random direction::
+Trajectory Models", section 3.3, adds the same term to its distillation). A drawn image is compared with the
+next real one of its batch, not with the one that it was made from. The critic's slope is held down at
+all images (Mescheder et al. 2018, eq. 9 and 10), measured by a small step in a random direction::
 
     |grad D|^2  ~  (D(x + s n) - D(x))^2 / s^2,      n ~ N(0, 1), s = 0.05.
 
@@ -41,15 +42,15 @@ Critic = Callable[[Images, Labels | None], Float[Tensor, " batch"]]
 
 @dataclass(frozen=True)
 class Trial(Question):
-    """A question about a batch, in directions ``stride`` (2, batch, ...) for the critic's slope; ``alone``
-    is 1 where the critic learns alone, else 0."""
+    """A question about a batch, with directions ``stride`` (2, batch, ...) for the critic's slope; ``alone``:
+    whether the critic learns alone."""
 
     stride: Float[Tensor, "two batch channels height width"]
-    alone: Float[Tensor, " batch"]
+    alone: bool
 
     def part(self, rows: slice) -> "Trial":
         return replace(self, t=self.t[rows], eps=self.eps[rows], hidden=self.hidden[rows],
-                       stride=self.stride[:, rows], alone=self.alone[rows])  # fmt: skip
+                       stride=self.stride[:, rows])  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class Adversarial:
         t = schedule.snap(self.times(u)[torch.randperm(shape[0], generator=generator)])
         t[: round(NOISE_SHARE * shape[0])] = 1.0
         eps, *stride = torch.randn(3, *shape, generator=generator)
-        alone = torch.full((shape[0],), float(progress < self.head_start))
+        alone = progress < self.head_start
         return Trial(t, eps, torch.ones(shape[0]), torch.stack(stride), alone)
 
     def __call__(
@@ -79,12 +80,15 @@ class Adversarial:
         """Both losses of each image, added up."""
         assert isinstance(question, Trial)
         x_t = diffuse(x0, question.eps.to(x0), denoiser.schedule.level(question.t))
-        drawn = denoiser(x_t, question.t, labels).x0
+        # No gradient rather than one of 0, which Adam would remember: its first real steps would be long.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not question.alone):
+            drawn = denoiser(x_t, question.t, labels).x0
+        theirs = self._learning(x0, drawn.detach(), labels, question.stride.to(x0))
+        if question.alone:
+            return theirs
         with torch.no_grad():
-            real = self.critic(x0, labels)
-        generator = F.softplus(real - self._fixed(drawn, labels))
-        ours = generator * (1 - question.alone.to(x0))
-        return ours + self._learning(x0, drawn.detach(), labels, question.stride.to(x0))
+            real = self.critic(x0, labels).roll(1)
+        return theirs + F.softplus(real - self._fixed(drawn, labels))
 
     def _fixed(self, images: Images, labels: Labels | None) -> Float[Tensor, " batch"]:
         """The critic's answer, from which gradients reach the images alone."""
@@ -101,4 +105,4 @@ class Adversarial:
         four = None if labels is None else labels.repeat(4)
         real, fake, *around = self.critic(torch.cat([images, moved]), four).chunk(4)
         slope = (around[0] - real).square() + (around[1] - fake).square()
-        return F.softplus(fake - real) + self.penalty / 2 * slope / STRIDE**2
+        return F.softplus(fake - real.roll(1)) + self.penalty / 2 * slope / STRIDE**2
