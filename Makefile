@@ -20,11 +20,14 @@ demo: .venv/installed
 	$(BIN)/mezzotint evaluate demo --count 2000
 	@echo "The grid: demo/digits.png   The films: demo/gifs/   The loss curve: demo/loss.png   The measures: demo/evaluation.png"
 
-# Train the shipped models again, measure them and put them in their place: about two hours.
+# Train the shipped models again, measure them and put them in their place: about an hour.
 weights: .venv/installed
 	$(BIN)/mezzotint train $(if $(wildcard runs/digits-long/recipe.toml),--resume runs/digits-long,digits-long --out runs/digits-long)
-	$(BIN)/python benchmarks/release.py runs/digits-long digits
-	$(BIN)/mezzotint distill digits --distillation.guidance 1.5 --out runs/digits-fast
+	$(BIN)/mezzotint refine runs/digits-long --out runs/digits-refined
+	$(BIN)/mezzotint refine runs/digits-refined --out runs/digits
+	$(BIN)/python benchmarks/release.py runs/digits digits
+	$(BIN)/mezzotint distill digits --out runs/digits-distilled
+	$(BIN)/mezzotint refine runs/digits-distilled --out runs/digits-fast
 	$(BIN)/python benchmarks/release.py runs/digits-fast digits-fast
 
 # Measure speed, into docs/benchmarks.md; time to quality against peers is a command of its own.

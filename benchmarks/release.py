@@ -36,6 +36,21 @@ def minutes(run: Path) -> float:
     return seconds / 60
 
 
+def lineage(run: Path) -> list[Path]:
+    """The run, after the runs that it goes on from, as far as they are at hand; the first one first."""
+    recipe = options.from_toml((run / "recipe.toml").read_text())
+    earlier = Path(recipe.distillation.teacher or recipe.refinement.reference or "")
+    known = (earlier / "metrics.jsonl").is_file()
+    return [*(lineage(earlier) if known else []), run]
+
+
+def trained(run: Path) -> str:
+    """Minutes of each run that led here, in words."""
+    told = {one.name: minutes(one) for one in lineage(run)}
+    each = ", ".join(f"{name} {spent:.0f}" for name, spent in told.items())
+    return f"{sum(told.values()):.0f} minutes" + (f" ({each})" if len(told) > 1 else "")
+
+
 def shift(whole: Path, half: Path) -> float:
     """How far half precision moves an image, in levels of grey of 255, on average."""
     labels = [k % 10 for k in range(200)]
@@ -51,7 +66,7 @@ def card(name: str, file: Path, run: Path, moved: float, table: str) -> str:
         f"# {name}\n\n"
         f"- what: {count:,} parameters, half precision, {file.stat().st_size / 1e6:.2f} MB\n"
         f"- data: {recipe.data.name}, training split\n"
-        f"- trained: {minutes(run):.0f} minutes; {machine.describe()}\n"
+        f"- trained: {trained(run)}; {machine.describe()}\n"
         f"- half precision moves an image by {moved:.3f} of 255 levels of grey on average\n"
         f"- SHA-256: {sha256(file)}\n"
         f"- again: `make weights`\n\n"

@@ -53,18 +53,19 @@ def ask(objective: Adversarial, count: int, progress: float = 0.5) -> Trial:
 
 
 def parts(progress: float, penalty: float = 0.0) -> tuple[Shift, Slope, Tensor, Tensor]:
-    """The two networks after a backward pass, real images and drawn ones."""
+    """The two networks after a backward pass; real images and drawn ones, as the critic saw them."""
     network, critic = Shift(), Slope()
     denoiser = NetworkDenoiser(network, FLOW, PARAMETRIZATIONS["x0"])
-    objective = Adversarial(critic=critic, penalty=penalty)
+    objective = Adversarial(critic=critic, noise=0.4, penalty=penalty)
     x0, question = images(32), ask(objective, 32, progress)
     objective(denoiser, x0, None, question).mean().backward()
     x_t = diffuse(x0, question.eps.to(x0), FLOW.level(question.t))
-    return network, critic, x0, x_t + 0.1
+    veil, other = 0.4 * question.veils
+    return network, critic, x0 + veil, x_t + 0.1 + other
 
 
 def test_each_loss_reaches_its_own_weights_alone() -> None:
-    network, critic, x0, drawn = parts(progress=0.5)
+    network, critic, x0, drawn = parts(progress=0.6)
     by, weight = torch.tensor(0.0, dtype=torch.float64, requires_grad=True), critic.weight.detach()
     F.softplus((x0.roll(1, 0) - drawn - by).flatten(1) @ weight).mean().backward()
     assert network.by.grad is not None
@@ -90,7 +91,7 @@ def test_the_penalty_is_the_slope_at_real_and_at_drawn_images() -> None:
     question = ask(objective, 20_000)
     weight = critic.weight.detach()
     with torch.no_grad():
-        found = objective._learning(x0, x0, None, question.stride.to(x0)).mean()
+        found = objective._learning(x0, x0, None, question.strides.to(x0)).mean()
     apart = (x0 - x0.roll(1, 0)).flatten(1) @ weight
     expected = F.softplus(apart).mean() + 0.3 / 2 * 2 * weight.square().sum()
     assert found.item() == pytest.approx(expected.item(), rel=0.03)
@@ -108,7 +109,8 @@ def test_a_part_of_a_trial_is_that_part_of_all_its_tensors() -> None:
     part = question.part(slice(3, 7))
     for name in ("t", "eps", "hidden"):
         assert torch.equal(getattr(part, name), getattr(question, name)[3:7])
-    assert torch.equal(part.stride, question.stride[:, 3:7])
+    for name in ("veils", "strides"):
+        assert torch.equal(getattr(part, name), getattr(question, name)[:, 3:7])
     assert part.alone == question.alone
 
 

@@ -109,7 +109,12 @@ def make_adversarial(recipe: Recipe, spec: ImageSpec) -> Adversarial:
     critic = Critic(
         size=spec.size, channels=spec.channels, num_classes=len(spec.classes), width=section.critic
     )
-    return Adversarial(critic=critic, penalty=section.penalty, head_start=section.head_start)
+    return Adversarial(
+        critic=critic,
+        noise=section.noise,
+        penalty=section.penalty,
+        head_start=section.head_start,
+    )
 
 
 def objective_of(

@@ -173,20 +173,21 @@ class Refinement:
         8000, "images drawn from the reference beforehand, for real ones to be told from", least=1
     )
     beta: float = option(
-        0.05, "how soon an image counts as told apart: the weight of a squared error, summed over pixels",
+        0.1, "how soon an image counts as told apart: the weight of a squared error, summed over pixels",
         least=1e-6,
     )  # fmt: skip
     alpha: float = option(1.0, "weight of the drawn images against the real ones", least=0)
     confused: float = option(
-        0.25, "share of the drawn images that are replaced by real ones under a wrong label",
+        0.125, "share of the drawn images that are replaced by real ones under a wrong label",
         least=0, most=1,
     )  # fmt: skip
     critic: int = option(48, "few-step: channels of the critic's first layer", least=1)
     critic_rate: float = option(
-        20.0, "few-step: the critic's learning rate, in the model's", least=0
+        25.0, "few-step: the critic's learning rate, in the model's", least=0
     )
-    penalty: float = option(0.02, "few-step: how much the critic's slope is held down", least=0)
-    head_start: float = option(0.2, "few-step: share of the run in which the critic learns alone",
+    noise: float = option(0.4, "few-step: noise through which the critic sees images", least=0)
+    penalty: float = option(0.005, "few-step: how much the critic's slope is held down", least=0)
+    head_start: float = option(0.5, "few-step: share of the run in which the critic learns alone",
                                least=0, most=1)  # fmt: skip
 
 

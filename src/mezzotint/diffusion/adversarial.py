@@ -4,16 +4,18 @@ What a distilled model answers is an image, not an average over images, so how r
 of it directly. A critic D is trained beside it, and both by the relativistic loss (Jolicoeur-Martineau
 2019, eq. 6, in the pairing form of Huang et al. 2024, "The GAN is dead; long live the GAN!", eq. 2)::
 
-    generator   softplus( D(x) - D(f(x_t, t)) )
-    critic      softplus( D(f(x_t, t)) - D(x) ) + gamma / 2 |grad D|^2     (at real and at drawn images)
+    generator   softplus( D(x + s n) - D(f(x_t, t) + s n') )
+    critic      softplus( D(f(x_t, t) + s n') - D(x + s n) ) + gamma / 2 |grad D|^2
 
 f jumps to the end from any moment of a path: pure noise for a quarter of the images, for the others real
 images under noise, which is what sampling in several steps asks of it (Kim et al. 2024, "Consistency
 Trajectory Models", section 3.3, adds the same term to its distillation). A drawn image is compared with the
-next real one of its batch, not with the one that it was made from. The critic's slope is held down at
-all images (Mescheder et al. 2018, eq. 9 and 10), measured by a small step in a random direction::
+next real one of its batch, not with the one that it was made from. The critic sees both through noise
+(Arjovsky and Bottou 2017, section 3), or it would find the finest differences and nothing else, and its
+slope is held down at real and at drawn images (Mescheder et al. 2018, eq. 9 and 10), measured by a small
+step in a random direction::
 
-    |grad D|^2  ~  (D(x + s n) - D(x))^2 / s^2,      n ~ N(0, 1), s = 0.05.
+    |grad D|^2  ~  (D(x + h m) - D(x))^2 / h^2,      m ~ N(0, 1), h = 0.05.
 
 Both losses are added up and each reaches its own weights alone, so that one backward pass and one optimizer
 serve two networks. For the first ``head_start`` of a run the critic learns alone.
@@ -42,25 +44,27 @@ Critic = Callable[[Images, Labels | None], Float[Tensor, " batch"]]
 
 @dataclass(frozen=True)
 class Trial(Question):
-    """A question about a batch, with directions ``stride`` (2, batch, ...) for the critic's slope; ``alone``:
-    whether the critic learns alone."""
+    """A question about a batch, with the noises n, n' and two directions m, ``veils`` and ``strides``
+    (2, batch, ...); ``alone``: whether the critic learns alone."""
 
-    stride: Float[Tensor, "two batch channels height width"]
+    veils: Float[Tensor, "two batch channels height width"]
+    strides: Float[Tensor, "two batch channels height width"]
     alone: bool
 
     def part(self, rows: slice) -> "Trial":
         return replace(self, t=self.t[rows], eps=self.eps[rows], hidden=self.hidden[rows],
-                       stride=self.stride[:, rows])  # fmt: skip
+                       veils=self.veils[:, rows], strides=self.strides[:, rows])  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adversarial:
     """Training against ``critic``, a module called as (images, labels), in the generator's own parameters
-    and the critic's. ``penalty``: gamma above."""
+    and the critic's. ``noise``: s above; ``penalty``: gamma."""
 
     critic: nn.Module
-    penalty: float = 0.02
-    head_start: float = 0.2
+    noise: float = 0.4
+    penalty: float = 0.005
+    head_start: float = 0.5
     times: Callable[[Uniforms], Uniforms] = stratified
 
     def ask(
@@ -70,9 +74,10 @@ class Adversarial:
         u = torch.rand(shape[0], generator=generator, dtype=torch.float64).clamp(min=1e-9)
         t = schedule.snap(self.times(u)[torch.randperm(shape[0], generator=generator)])
         t[: round(NOISE_SHARE * shape[0])] = 1.0
-        eps, *stride = torch.randn(3, *shape, generator=generator)
+        eps, *noises = torch.randn(5, *shape, generator=generator)
+        veils, strides = torch.stack(noises).chunk(2)
         alone = progress < self.head_start
-        return Trial(t, eps, torch.ones(shape[0]), torch.stack(stride), alone)
+        return Trial(t, eps, torch.ones(shape[0]), veils, strides, alone)
 
     def __call__(
         self, denoiser: NetworkDenoiser, x0: Images, labels: Labels | None, question: Question
@@ -83,7 +88,9 @@ class Adversarial:
         # No gradient rather than one of 0, which Adam would remember: its first real steps would be long.
         with torch.set_grad_enabled(torch.is_grad_enabled() and not question.alone):
             drawn = denoiser(x_t, question.t, labels).x0
-        theirs = self._learning(x0, drawn.detach(), labels, question.stride.to(x0))
+        veil, other = self.noise * question.veils.to(x0)
+        x0, drawn = x0 + veil, drawn + other
+        theirs = self._learning(x0, drawn.detach(), labels, question.strides.to(x0))
         if question.alone:
             return theirs
         with torch.no_grad():
@@ -97,11 +104,11 @@ class Adversarial:
         return answer
 
     def _learning(
-        self, x0: Images, drawn: Images, labels: Labels | None, stride: Tensor
+        self, x0: Images, drawn: Images, labels: Labels | None, strides: Tensor
     ) -> Float[Tensor, " batch"]:
         """The critic's own loss."""
         images = torch.cat([x0, drawn])
-        moved = images + STRIDE * stride.flatten(0, 1)
+        moved = images + STRIDE * strides.flatten(0, 1)
         four = None if labels is None else labels.repeat(4)
         real, fake, *around = self.critic(torch.cat([images, moved]), four).chunk(4)
         slope = (around[0] - real).square() + (around[1] - fake).square()

@@ -58,9 +58,9 @@ class Discriminative:
     reference: NetworkDenoiser
     rivals: Images
     classes: int
-    beta: float = 0.05
+    beta: float = 0.1
     alpha: float = 1.0
-    confused: float = 0.25
+    confused: float = 0.125
 
     def ask(
         self, shape: torch.Size, schedule: Schedule, generator: torch.Generator, progress: float

@@ -14,8 +14,8 @@ from .muon import Muon
 ADAM_SHARE = 0.15
 
 
-# A critic and what it judges follow each other too closely for an average over past gradients.
-DUEL_BETAS = (0.0, 0.99)
+# A critic and what it judges change under each other's eyes: little is to be learnt from past gradients.
+JUDGED_BETAS, CRITIC_BETAS = (0.5, 0.99), (0.0, 0.99)
 
 
 def make_optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
@@ -53,12 +53,14 @@ def _muon(network: nn.Module, training: Training) -> Muon:
 def make_duel_optimizer(
     network: nn.Module, critic: nn.Module, training: Training, critic_rate: float
 ) -> torch.optim.Adam:
-    """Adam without momentum for both (Karras et al. 2020, appendix B); the critic's rate is the network's
-    times ``critic_rate``."""
+    """Adam with short memories for both; the critic's rate is the network's times ``critic_rate``."""
     judged, judges = list(network.parameters()), list(critic.parameters())
-    groups: list[dict[str, Any]] = [{"params": judged}, {"params": judges, "share": critic_rate}]
+    groups: list[dict[str, Any]] = [
+        {"params": judged, "betas": JUDGED_BETAS},
+        {"params": judges, "betas": CRITIC_BETAS, "share": critic_rate},
+    ]
     fused = all(p.device.type in ("cpu", "cuda") for p in judged + judges)
-    return torch.optim.Adam(groups, lr=training.learning_rate, betas=DUEL_BETAS, fused=fused)
+    return torch.optim.Adam(groups, lr=training.learning_rate, fused=fused)
 
 
 def learning_rate(step: int, training: Training) -> float:
