@@ -170,7 +170,7 @@ def test_training_moves_the_critic_first_and_then_both(classes: int) -> None:
     trainer._step(4)
     assert not torch.equal(weights(network), before[0])
     slow, fast = (group["lr"] for group in trainer.state.optimizer.param_groups)
-    assert fast == pytest.approx(20 * slow)
+    assert fast == pytest.approx(trainer.recipe.refinement.critic_rate * slow)
     assert rates == {1e-3}
 
 

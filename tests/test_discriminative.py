@@ -158,7 +158,8 @@ def test_training_tells_its_own_images_from_real_ones(classes: int) -> None:
     """A few steps on a handful of images: the loss falls under that of a toss."""
     data = tiny_data(classes=classes)
     recipe = tiny_recipe(
-        training={"steps": 30, "optimizer": "adamw", "learning_rate": 3e-3, "ema": 0.0}
+        training={"steps": 30, "optimizer": "adamw", "learning_rate": 3e-3, "ema": 0.0},
+        refinement={"reference": "someone"},
     )
     spec = build.spec_of(data)
     torch.manual_seed(0)
