@@ -10,22 +10,24 @@ BIN := .venv/bin
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# Train the digits recipe (or go on where it was stopped), draw every digit, film the
-# denoising, and measure how good it is.
+# Train the digits recipe and refine what comes out (or go on where that was stopped), draw every digit,
+# film the denoising, and measure how good it is.
 demo: .venv/installed
-	$(BIN)/mezzotint train $(if $(wildcard demo/recipe.toml),--resume demo,digits --out demo)
-	$(BIN)/mezzotint sample demo --count 10 --out demo/digits.png
-	$(BIN)/mezzotint gif demo --out demo/gifs
-	$(BIN)/mezzotint gif demo --out demo/gifs --layout grid
-	$(BIN)/mezzotint evaluate demo --count 2000
-	@echo "The grid: demo/digits.png   The films: demo/gifs/   The loss curve: demo/loss.png   The measures: demo/evaluation.png"
+	$(BIN)/mezzotint train $(if $(wildcard demo/trained/recipe.toml),--resume demo/trained,digits --out demo/trained)
+	$(BIN)/mezzotint $(if $(wildcard demo/refined/recipe.toml),train --resume demo/refined,refine demo/trained --images 4000 --steps 150 --learning-rate 4e-4 --out demo/refined)
+	$(BIN)/mezzotint sample demo/refined --count 10 --out demo/digits.png
+	$(BIN)/mezzotint gif demo/refined --out demo/gifs
+	$(BIN)/mezzotint gif demo/refined --out demo/gifs --layout grid
+	$(BIN)/mezzotint evaluate demo/refined --count 2000 --out demo
+	@echo "The grid: demo/digits.png   The films: demo/gifs/   The loss curve: demo/trained/loss.png   The measures: demo/evaluation.png"
 
 # Train the shipped models again, measure them and put them in their place: about an hour.
 weights: .venv/installed
 	$(BIN)/mezzotint train $(if $(wildcard runs/digits-long/recipe.toml),--resume runs/digits-long,digits-long --out runs/digits-long)
 	$(BIN)/mezzotint refine runs/digits-long --out runs/digits-refined
 	$(BIN)/mezzotint refine runs/digits-refined --out runs/digits
-	$(BIN)/python benchmarks/release.py runs/digits digits
+	$(BIN)/mezzotint refine runs/digits --confused 0.5 --beta 0.2 --images 6000 --steps 200 --out runs/digits-final
+	$(BIN)/python benchmarks/release.py runs/digits-final digits
 	$(BIN)/mezzotint distill digits --out runs/digits-distilled
 	$(BIN)/mezzotint refine runs/digits-distilled --out runs/digits-fast
 	$(BIN)/python benchmarks/release.py runs/digits-fast digits-fast
