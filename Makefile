@@ -26,7 +26,7 @@ weights: .venv/installed
 	$(BIN)/mezzotint train $(if $(wildcard runs/digits-long/recipe.toml),--resume runs/digits-long,digits-long --out runs/digits-long)
 	$(BIN)/mezzotint refine runs/digits-long --out runs/digits-refined
 	$(BIN)/mezzotint refine runs/digits-refined --out runs/digits
-	$(BIN)/mezzotint refine runs/digits --confused 0.5 --beta 0.2 --images 6000 --steps 200 --out runs/digits-final
+	$(BIN)/mezzotint refine runs/digits --confused 0.75 --beta 0.2 --images 6000 --steps 250 --out runs/digits-final
 	$(BIN)/python benchmarks/release.py runs/digits-final digits
 	$(BIN)/mezzotint distill digits --out runs/digits-distilled
 	$(BIN)/mezzotint refine runs/digits-distilled --out runs/digits-fast

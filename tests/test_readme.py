@@ -24,6 +24,7 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 # What makes a command quick, and nothing else.
 SMALL = {
     "train": ["--steps", "2", "--net.width", "8", "--blocks", "1", "--sampling.steps", "2"],
+    "refine": ["--steps", "2", "--batch", "4", "--images", "20"],
     "distill": ["--steps", "2", "--batch", "4", "--sample-every", "0"],
     "evaluate": ["--count", "140", "--steps", "1"],
 }
@@ -41,7 +42,7 @@ def test_the_commands_run_one_after_the_other(
         with pytest.raises(SystemExit) as stopped:
             main([*tokens, *SMALL.get(tokens[0], [])])
         assert stopped.value.code in (0, None), command
-    assert {"train", "distill", "doctor", "evaluate"} <= set(verbs)
+    assert {"train", "refine", "distill", "doctor", "evaluate"} <= set(verbs)
     assert {"sample", "gif", "forward", "info"} <= set(verbs)
     assert (tmp_path / "runs/digits/model.safetensors").is_file()
     assert (tmp_path / "gifs/0.gif").is_file()

@@ -11,7 +11,7 @@ from ..config import RecipeError
 
 HELP = """Train class-conditional diffusion models on small images, and draw from them.
 
-Begin with `mezzotint train digits` (about six minutes on two cores), then
+Begin with `mezzotint train digits` (three to six minutes on two cores), then
 `mezzotint sample runs/... 7` and `mezzotint gif runs/...`.
 """
 

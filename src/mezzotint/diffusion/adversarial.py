@@ -2,18 +2,18 @@
 
 What a distilled model answers is an image, not an average over images, so how real it looks can be asked
 of it directly. A critic D is trained beside it, and both by the relativistic loss (Jolicoeur-Martineau
-2019, eq. 6, in the pairing form of Huang et al. 2024, "The GAN is dead; long live the GAN!", eq. 2)::
+2019, "The relativistic discriminator"; Huang et al. 2024, "The GAN is dead; long live the GAN!")::
 
     generator   softplus( D(x + s n) - D(f(x_t, t) + s n') )
     critic      softplus( D(f(x_t, t) + s n') - D(x + s n) ) + gamma / 2 |grad D|^2
 
 f jumps to the end from any moment of a path: pure noise for a quarter of the images, for the others real
 images under noise, which is what sampling in several steps asks of it (Kim et al. 2024, "Consistency
-Trajectory Models", section 3.3, adds the same term to its distillation). A drawn image is compared with the
+Trajectory Models", whose distillation has a critic too). A drawn image is compared with the
 next real one of its batch, not with the one that it was made from. The critic sees both through noise
-(Arjovsky and Bottou 2017, section 3), or it would find the finest differences and nothing else, and its
-slope is held down at real and at drawn images (Mescheder et al. 2018, eq. 9 and 10), measured by a small
-step in a random direction::
+(Arjovsky and Bottou 2017), or it would find the finest differences and nothing else, and its slope is
+held down at real and at drawn images (Mescheder et al. 2018, "Which training methods for GANs do actually
+converge?"), measured by a small step in a random direction::
 
     |grad D|^2  ~  (D(x + h m) - D(x))^2 / h^2,      m ~ N(0, 1), h = 0.05.
 
@@ -38,8 +38,6 @@ from .schedules import Schedule
 STRIDE = 0.05
 NOISE_SHARE = 0.25
 """Of a batch, how much is pure noise."""
-
-Critic = Callable[[Images, Labels | None], Float[Tensor, " batch"]]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Denoising objectives punish a model for whatever image it leaves out, and hardly for what it draws besides,
 so a small network spreads over more than the data. Direct discriminative optimization (Zheng et al. 2025,
 "Direct Discriminative Optimization: Your Likelihood-Based Visual Generative Model is Secretly a GAN
-Discriminator", eq. 9 and section 3.3) goes on from such a model, the reference, and lets the logarithm of how
+Discriminator", arXiv 2503.01103) goes on from such a model, the reference, and lets the logarithm of how
 much likelier it has made an image than the reference did, decide whether that image is real::
 
     z(x, y) = beta [ E_ref(x, y; t, eps) - E(x, y; t, eps) ]  ~  log p(x | y) - log p_ref(x | y)
@@ -15,7 +15,7 @@ other: at the beginning z = 0, and the gradient is that of E on real images, les
 
 Some rivals are the real image itself under a wrong label: what a label must not mean is told apart in
 the same way, so that images fit their labels without guidance and its second pass (Chen et al. 2024,
-"Toward Guidance-Free AR Visual Generation via Condition Contrastive Alignment", eq. 9).
+"Toward Guidance-Free AR Visual Generation via Condition Contrastive Alignment", arXiv 2410.09347).
 """
 
 from dataclasses import dataclass, replace

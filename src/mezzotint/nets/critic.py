@@ -1,7 +1,7 @@
 """A critic: how real does an image look, for one of its class? For refining few-step models.
 
 No norms, as in the discriminators of StyleGAN2 (Karras et al. 2020) and R3GAN (Huang et al. 2024): a norm
-would tie the images of a batch together. The label speaks by projection (Miyato and Koyama 2018, eq. 3).
+would tie the images of a batch together. The label speaks by projection (Miyato and Koyama 2018).
 """
 
 import torch.nn.functional as F
