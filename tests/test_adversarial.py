@@ -65,7 +65,7 @@ def parts(progress: float, penalty: float = 0.0) -> tuple[Shift, Slope, Tensor, 
 
 
 def test_each_loss_reaches_its_own_weights_alone() -> None:
-    network, critic, x0, drawn = parts(progress=0.6)
+    network, critic, x0, drawn = parts(progress=0.7)
     by, weight = torch.tensor(0.0, dtype=torch.float64, requires_grad=True), critic.weight.detach()
     F.softplus((x0.roll(1, 0) - drawn - by).flatten(1) @ weight).mean().backward()
     assert network.by.grad is not None
@@ -167,7 +167,7 @@ def test_training_moves_the_critic_first_and_then_both(classes: int) -> None:
     trainer._step(0)
     assert torch.equal(weights(network), before[0])
     assert not torch.equal(weights(critic), before[1])
-    trainer._step(4)
+    trainer._step(5)
     assert not torch.equal(weights(network), before[0])
     slow, fast = (group["lr"] for group in trainer.state.optimizer.param_groups)
     assert fast == pytest.approx(trainer.recipe.refinement.critic_rate * slow)

@@ -187,7 +187,7 @@ class Refinement:
     )
     noise: float = option(0.4, "few-step: noise through which the critic sees images", least=0)
     penalty: float = option(0.005, "few-step: how much the critic's slope is held down", least=0)
-    head_start: float = option(0.5, "few-step: share of the run in which the critic learns alone",
+    head_start: float = option(0.6, "few-step: share of the run in which the critic learns alone",
                                least=0, most=1)  # fmt: skip
 
 

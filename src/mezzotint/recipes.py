@@ -58,7 +58,7 @@ DIGITS_FAST_REFINED = replace(
     {
         "name": "digits-fast-refined",
         "training": {
-            "steps": 300,
+            "steps": 240,
             "optimizer": "adam",
             "learning_rate": 4e-5,
             "warmup": 0,

@@ -62,7 +62,7 @@ class Adversarial:
     critic: nn.Module
     noise: float = 0.4
     penalty: float = 0.005
-    head_start: float = 0.5
+    head_start: float = 0.6
     times: Callable[[Uniforms], Uniforms] = stratified
 
     def ask(
