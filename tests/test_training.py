@@ -25,11 +25,12 @@ from mezzotint.diffusion.objectives import Objective
 from mezzotint.recipes import as_recipe
 from mezzotint.run import StoppedBySignal, train
 from mezzotint.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from mezzotint.training.divergence import MAX_BAD_STEPS, Diverged
 from mezzotint.training.log import MetricsLog, read_metrics
 from mezzotint.training.optimizer import learning_rate, make_optimizer
 from mezzotint.training.signals import stop_on_signal
 from mezzotint.training.state import TrainingState
-from mezzotint.training.trainer import MAX_BAD_STEPS, Diverged, Hook, Trainer
+from mezzotint.training.trainer import Hook, Trainer
 
 
 def bits(state: TrainingState) -> dict[str, Tensor]:

@@ -1,6 +1,10 @@
-"""What a recipe must not say, and how it is told so: the parts that know nothing of its sections."""
+"""What a recipe must not say, and how it is told so."""
 
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .config import Data, Sampling
 
 
 class RecipeError(ValueError):
@@ -29,3 +33,28 @@ def check_interval(name: str, interval: tuple[float, float]) -> None:
     """Refuse an interval of times that holds none."""
     if not interval[0] < interval[1]:
         raise RecipeError(f"{name} = {list(interval)} is empty: write low, high")
+
+
+def check_sampling(sampling: "Sampling", timesteps: int | None) -> None:
+    """Refuse sampling options that contradict each other or the schedule."""
+    if timesteps is not None and sampling.steps > timesteps:
+        raise RecipeError(
+            f"sampling.steps = {sampling.steps} is more than the {timesteps} time steps there are;"
+            f" use 1 to {timesteps}"
+        )
+    if sampling.eta is not None and sampling.sampler != "ddim":
+        raise RecipeError(f"eta is an option of sampler 'ddim'; {sampling.sampler!r} has none")
+    check_interval("interval", sampling.interval)
+
+
+def check_data(data: "Data") -> None:
+    """Refuse data that are not known, and options that say nothing of them."""
+    check_data_name(data.name)
+    if data.channels == 2:
+        raise RecipeError("data.channels = 2: images are grey (1) or in colour (3)")
+    if data.columns is not None and data.size is None:
+        raise RecipeError(f"data.columns = {data.columns} needs data.size, the height")
+    if data.folder is not None and ":" in data.name:
+        raise RecipeError(
+            f"data.folder is for named data sets; data.name = {data.name!r} has its path"
+        )

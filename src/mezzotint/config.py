@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .checks import RecipeError as RecipeError
-from .checks import check_data_name, check_interval
+from .checks import check_data, check_interval, check_sampling
 
 
 def option(default: Any, explanation: str, *, least: float | None = None,
@@ -110,7 +110,7 @@ class Diffusion:
 class Training:
     """How the network is trained."""
 
-    steps: int = option(2000, "optimizer steps", least=1)
+    steps: int = option(2800, "optimizer steps", least=1)
     batch: int = option(64, "images per step, over all processes", least=1)
     accumulate: int = option(1, "parts that a batch is computed in, to save memory", least=1)
     optimizer: Literal["adam", "adamw", "muon"] = option(
@@ -265,28 +265,3 @@ class Recipe:
                 f"training.accumulate = {self.training.accumulate} would cut a batch of"
                 f" {self.training.batch} into parts smaller than an image"
             )
-
-
-def check_sampling(sampling: Sampling, timesteps: int | None) -> None:
-    """Refuse sampling options that contradict each other or the schedule."""
-    if timesteps is not None and sampling.steps > timesteps:
-        raise RecipeError(
-            f"sampling.steps = {sampling.steps} is more than the {timesteps} time steps there are;"
-            f" use 1 to {timesteps}"
-        )
-    if sampling.eta is not None and sampling.sampler != "ddim":
-        raise RecipeError(f"eta is an option of sampler 'ddim'; {sampling.sampler!r} has none")
-    check_interval("interval", sampling.interval)
-
-
-def check_data(data: Data) -> None:
-    """Refuse data that are not known, and options that say nothing of them."""
-    check_data_name(data.name)
-    if data.channels == 2:
-        raise RecipeError("data.channels = 2: images are grey (1) or in colour (3)")
-    if data.columns is not None and data.size is None:
-        raise RecipeError(f"data.columns = {data.columns} needs data.size, the height")
-    if data.folder is not None and ":" in data.name:
-        raise RecipeError(
-            f"data.folder is for named data sets; data.name = {data.name!r} has its path"
-        )

@@ -11,7 +11,8 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from . import build, options, pixels, runtime, weights
-from .config import Recipe, RecipeError, Sampling, check_sampling
+from .checks import check_sampling
+from .config import Recipe, RecipeError, Sampling
 from .data import check_labels
 from .diffusion.denoiser import Clipped, Denoiser, Guided, NetworkDenoiser
 from .samplers import DDIM, SAMPLERS, Sampler, Step, make_grid

@@ -26,17 +26,12 @@ from ..diffusion.adversarial import Adversarial
 from ..diffusion.denoiser import NetworkDenoiser
 from ..runtime import generator, pick_precision, place
 from .batches import INIT, QUESTION, balanced_rows, batch_indices
+from .divergence import report_bad_step
 from .ema import Ema
 from .optimizer import learning_rate, make_duel_optimizer, make_optimizer
 from .sharding import shard, whole
 from .signals import Stopped, StopRequest, stop_on_signal
 from .state import TrainingState
-
-MAX_BAD_STEPS = 10
-
-
-class Diverged(RuntimeError):
-    """The loss is not a number any more, step after step."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +140,9 @@ class Trainer:
             while state.step < steps and not self._asked_to_stop(request):
                 loss, norm = self._step(state.step)
                 bad = 0 if loss.isfinite() and norm.isfinite() else bad + 1
-                if bad:
-                    self._report_bad(state.step, bad, loss)
+                # fp16's scaler overflows now and then, by design.
+                if bad and (state.scaler is None or not loss.isfinite()):
+                    report_bad_step(state.step, bad)
                 state.step += 1
                 if not bad:
                     losses.append(loss.item())
@@ -236,18 +232,6 @@ class Trainer:
         if state.ema and norm.isfinite() and loss.isfinite():
             state.ema.update(state.network, step)
         return norm
-
-    def _report_bad(self, step: int, bad: int, loss: Tensor) -> None:
-        """Say that a step was skipped; give up when it goes on."""
-        if self.state.scaler is not None and loss.isfinite():
-            return  # fp16's scaler overflows now and then, by design
-        tqdm.write(f"step {step}: loss or gradient is not finite; the step is skipped", sys.stderr)
-        if bad >= MAX_BAD_STEPS:
-            raise Diverged(
-                f"{bad} steps in a row without a finite loss, up to step {step}: training has"
-                " diverged. The last good checkpoint is kept; resume it with a lower"
-                " training.learning_rate or with training.clip, and look for broken images"
-            )
 
     def _log(self, losses: list[float], norm: Tensor, seconds: float, bar: "tqdm[Any]") -> None:
         mean = sum(losses) / len(losses)
