@@ -1,7 +1,9 @@
 """The machine: memory allocator, denormals, device, arithmetic and memory format, chosen in one place;
 and randomness as a function of (seed, step) or (seed, image), never of history."""
 
+import atexit
 import ctypes
+import functools
 import os
 import platform
 from typing import TYPE_CHECKING, TypeVar
@@ -66,7 +68,21 @@ def processes() -> "PartialState":
     from accelerate.state import PartialState
 
     # Under torchrun without a GPU, accelerate would otherwise make every process a lone rank 0.
-    return PartialState(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()))
+    state = PartialState(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()))
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        _leave_the_group_at_exit()
+    return state
+
+
+@functools.cache
+def _leave_the_group_at_exit() -> None:
+    """A process that ends while gloo's threads still run may be aborted (SIGABRT) when all is done."""
+    atexit.register(_leave_the_group)
+
+
+def _leave_the_group() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def pick_device(name: str | None = None) -> torch.device:
