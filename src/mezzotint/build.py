@@ -129,6 +129,7 @@ def objective_of(
         return make_objective(recipe, spec)
     if recipe.refinement.reference is None:
         return make_consistency(recipe, earlier)
-    if recipe.few_step or rivals is None:
+    if recipe.few_step:
         return make_adversarial(recipe, spec)
+    assert rivals is not None
     return make_discriminative(recipe, spec, earlier, rivals)

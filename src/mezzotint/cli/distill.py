@@ -8,7 +8,8 @@ from .. import options
 from ..config import Recipe
 from ..recipes import RECIPES
 from .flags import recipe_flags, with_flags
-from .onward import named, onward, recipe_in, train_onward
+from .onward import onward, recipe_in, train_onward
+from .train import named
 
 FAST = RECIPES["digits-fast"]
 

@@ -1,6 +1,6 @@
 """What the verbs that go on from a trained model have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,6 @@ from .. import options
 from ..config import Recipe, RecipeError
 from .flags import nested
 from .train import run_until_stopped, say_done
-
-
-def named(tokens: Sequence[str]) -> str | None:
-    """The model that comes first, before all flags."""
-    return tokens[0] if tokens and not tokens[0].startswith("-") else None
 
 
 def recipe_in(model: str) -> tuple[Recipe, str]:

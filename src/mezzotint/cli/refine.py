@@ -8,7 +8,8 @@ from .. import options
 from ..config import Recipe
 from ..recipes import RECIPES
 from .flags import recipe_flags, with_flags
-from .onward import named, onward, recipe_in, train_onward
+from .onward import onward, recipe_in, train_onward
+from .train import named
 
 REFINED, FAST = RECIPES["digits-refined"], RECIPES["digits-fast-refined"]
 
@@ -30,14 +31,15 @@ def command_for(base: Recipe) -> Callable[..., None]:
     def refine(model: str, /, *, out: Path | None = None, **flags: Any) -> None:
         """Make a trained model better, and guidance needless, by showing it its own images as false.
 
-            mezzotint refine runs/digits
-            mezzotint refine runs/digits --out runs/refined --steps 200
+            mezzotint refine runs/long
+            mezzotint refine runs/long --out runs/refined --steps 200
             mezzotint refine runs/fast
             mezzotint train --resume runs/refined
 
         Direct discriminative optimization: the model draws some thousand images, and learns to find
         real ones likelier than it did, and those less likely; some it sees under a wrong label. A few
-        minutes are enough, and a second round may be worth them.
+        minutes are enough, and a second round may be worth them. It pays for a model that was trained
+        well; a rough one gains as much from more training.
 
         A few-step model, which `mezzotint distill` made, learns from a critic instead, a network that is
         trained beside it to tell its images from real ones. Ctrl-C saves and stops.

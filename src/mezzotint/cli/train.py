@@ -18,9 +18,9 @@ def _settings(tokens: Sequence[str]) -> dict[str, str]:
     return dict(pairwise(word for part in parts for word in part))
 
 
-def _named(tokens: Sequence[str]) -> str:
-    """The recipe that comes first, before all flags, or the default."""
-    return tokens[0] if tokens and not tokens[0].startswith("-") else "digits"
+def named(tokens: Sequence[str]) -> str | None:
+    """The recipe or the model that comes first, before all flags."""
+    return tokens[0] if tokens and not tokens[0].startswith("-") else None
 
 
 def base_recipe(tokens: Sequence[str]) -> Recipe:
@@ -32,7 +32,7 @@ def base_recipe(tokens: Sequence[str]) -> Recipe:
             raise FileNotFoundError(f"{path.parent} is no run to resume: it holds no recipe.toml")
         recipe = options.from_toml(path.read_text(), str(path))
     else:
-        recipe = find(_named(tokens))
+        recipe = find(named(tokens) or "digits")
     net = settings.get("--net", settings.get("--net.name"))
     return options.replace(recipe, {"net": {"name": net}}) if net else recipe
 
@@ -107,4 +107,4 @@ def command_for(base: Recipe, named: str) -> Callable[..., None]:
 
 def command(tokens: Sequence[str]) -> Callable[..., None]:
     """The command, with a flag for each field of the recipe that ``tokens`` name."""
-    return command_for(base_recipe(tokens), _named(tokens))
+    return command_for(base_recipe(tokens), named(tokens) or "digits")

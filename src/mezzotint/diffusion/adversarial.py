@@ -22,7 +22,7 @@ serve two networks. For the first ``head_start`` of a run the critic learns alon
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -43,15 +43,11 @@ NOISE_SHARE = 0.25
 @dataclass(frozen=True)
 class Trial(Question):
     """A question about a batch, with the noises n, n' and two directions m, ``veils`` and ``strides``
-    (2, batch, ...); ``alone``: whether the critic learns alone."""
+    (batch, 2, ...); ``alone``: whether the critic learns alone."""
 
-    veils: Float[Tensor, "two batch channels height width"]
-    strides: Float[Tensor, "two batch channels height width"]
+    veils: Float[Tensor, "batch two channels height width"]
+    strides: Float[Tensor, "batch two channels height width"]
     alone: bool
-
-    def part(self, rows: slice) -> "Trial":
-        return replace(self, t=self.t[rows], eps=self.eps[rows], hidden=self.hidden[rows],
-                       veils=self.veils[:, rows], strides=self.strides[:, rows])  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +69,7 @@ class Adversarial:
         t = schedule.snap(self.times(u)[torch.randperm(shape[0], generator=generator)])
         t[: round(NOISE_SHARE * shape[0])] = 1.0
         eps, *noises = torch.randn(5, *shape, generator=generator)
-        veils, strides = torch.stack(noises).chunk(2)
+        veils, strides = torch.stack(noises, dim=1).chunk(2, dim=1)
         alone = progress < self.head_start
         return Trial(t, eps, torch.ones(shape[0]), veils, strides, alone)
 
@@ -86,7 +82,7 @@ class Adversarial:
         # No gradient rather than one of 0, which Adam would remember: its first real steps would be long.
         with torch.set_grad_enabled(torch.is_grad_enabled() and not question.alone):
             drawn = denoiser(x_t, question.t, labels).x0
-        veil, other = self.noise * question.veils.to(x0)
+        veil, other = (self.noise * question.veils.to(x0)).unbind(1)
         x0, drawn = x0 + veil, drawn + other
         theirs = self._learning(x0, drawn.detach(), labels, question.strides.to(x0))
         if question.alone:
@@ -106,7 +102,7 @@ class Adversarial:
     ) -> Float[Tensor, " batch"]:
         """The critic's own loss."""
         images = torch.cat([x0, drawn])
-        moved = images + STRIDE * strides.flatten(0, 1)
+        moved = images + STRIDE * torch.cat(strides.unbind(1))
         four = None if labels is None else labels.repeat(4)
         real, fake, *around = self.critic(torch.cat([images, moved]), four).chunk(4)
         slope = (around[0] - real).square() + (around[1] - fake).square()

@@ -23,7 +23,7 @@ inverse there).
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -41,10 +41,6 @@ class Pair(Question):
     """A question about two moments of one path: ``t``, and ``earlier``, nearer to the image."""
 
     earlier: Coefficient
-
-    def part(self, rows: slice) -> "Pair":
-        return replace(self, t=self.t[rows], eps=self.eps[rows], hidden=self.hidden[rows],
-                       earlier=self.earlier[rows])  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ the same way, so that images fit their labels without guidance and its second pa
 "Toward Guidance-Free AR Visual Generation via Condition Contrastive Alignment", arXiv 2410.09347).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -38,10 +38,6 @@ class Contest(Question):
 
     pick: Uniforms
     confuse: Uniforms
-
-    def part(self, rows: slice) -> "Contest":
-        return replace(self, t=self.t[rows], eps=self.eps[rows], hidden=self.hidden[rows],
-                       pick=self.pick[rows], confuse=self.confuse[rows])  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

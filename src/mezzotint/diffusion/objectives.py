@@ -9,7 +9,8 @@ the original system's loss.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -103,6 +104,9 @@ class Curriculum:
         return self.start + (1 - self.start) * grown
 
 
+Asked = TypeVar("Asked", bound="Question")
+
+
 @dataclass(frozen=True)
 class Question:
     """What a training step asks about a batch: which noise, how much of it, which labels hidden."""
@@ -111,8 +115,10 @@ class Question:
     eps: Images
     hidden: Float[Tensor, " batch"]  # uniform in [0, 1): hidden where it is under label_dropout
 
-    def part(self, rows: slice) -> "Question":
-        return replace(self, t=self.t[rows], eps=self.eps[rows], hidden=self.hidden[rows])
+    def part(self: Asked, rows: slice) -> Asked:
+        """What it asks about some of the images: those rows of every tensor."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v[rows] for k, v in tensors.items() if isinstance(v, Tensor)})
 
 
 @dataclass(frozen=True, kw_only=True)
