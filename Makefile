@@ -1,8 +1,8 @@
-# Verbs: demo, weights, bench, test, test-slow, lint, docs, clean. Each builds the environment it needs in .venv.
+# Verbs: demo, weights, bench, test, test-slow, lint, docs, notebooks, clean. Each builds the environment it needs in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo weights bench test test-slow lint docs clean
+.PHONY: demo weights bench test test-slow lint docs notebooks clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -54,5 +54,10 @@ docs: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	$(BIN)/sphinx-build -W -q docs docs/_build
 
+# Run the sources in notebooks/ from top to bottom, into notebooks/*.ipynb with what they show.
+notebooks: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[notebooks]'
+	$(BIN)/jupytext --to ipynb --execute notebooks/*.py
+
 clean:
-	rm -rf .venv demo docs/_build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv demo docs/_build notebooks/*.ipynb .pytest_cache .mypy_cache .ruff_cache
