@@ -44,9 +44,26 @@ def table(headings: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [headings, rule, *rows])
 
 
+def read_table(text: str) -> list[dict[str, str]]:
+    """The first Markdown table in a text, a dictionary for each row; empty where there is none."""
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    return [dict(zip(lines[0], row, strict=False)) for row in lines[2:]]
+
+
+def _marks(name: str) -> tuple[str, str]:
+    """What a section stands between."""
+    return f"<!-- {name}: written by benchmarks -->", f"<!-- end of {name} -->"
+
+
+def read_section(name: str) -> str:
+    """What a benchmark wrote to docs/benchmarks.md; empty where it did not yet."""
+    begin, end = _marks(name)
+    return PAGE.read_text().partition(begin)[2].partition(end)[0]
+
+
 def write_section(name: str, text: str) -> None:
     """Put ``text`` in the place of the section ``name`` of docs/benchmarks.md."""
-    begin, end = f"<!-- {name}: written by benchmarks -->", f"<!-- end of {name} -->"
+    begin, end = _marks(name)
     page = PAGE.read_text()
     if begin not in page:
         page = f"{page.rstrip()}\n\n{begin}\n{end}\n"

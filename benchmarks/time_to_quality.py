@@ -1,15 +1,15 @@
 """How good after so many seconds: any system, trained for the same time on the same machine, its samples
 measured by the same judge.
 
-    python benchmarks/time_to_quality.py                                   # mezzotint alone, 300 s
-    python benchmarks/time_to_quality.py --systems mezzotint_digits diffusers_unet --seconds 60 300
+    python benchmarks/time_to_quality.py                                   # mezzotint alone, 290 s
+    python benchmarks/time_to_quality.py --systems mezzotint_digits diffusers_unet --seconds 60 290
 
 A peer needs an environment of its own, made once:
 
     python benchmarks/time_to_quality.py --install diffusers_unet small_diffusion denoising_diffusion
 
-Systems run one after another, for each budget anew. Seconds are wall clock, from the first training step
-to the last; reading data and importing are not counted, for anyone.
+Systems run one after another, for each budget and seed anew. Seconds are wall clock, from the first
+training step to the last; reading data and importing are not counted, for anyone.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 import venv
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -67,21 +68,22 @@ def install(system: str) -> None:
     subprocess.run([folder / "bin" / "pip", "install", "-q", "-r", needs], check=True)
 
 
-def run(system: str, seconds: int, settings: argparse.Namespace) -> None:
+def run(system: str, seconds: int, seed: int, settings: argparse.Namespace) -> None:
     """Train for the budget, draw samples, and note what the system says of itself beside them."""
-    out = settings.out / f"{system}-{seconds}.npz"
+    out = settings.out / f"{system}-{seconds}-{seed}.npz"
     command = [
         python_of(system), PEERS / f"{system}.py", "--mnist", ASSETS / "mnist", "--out", out,
         "--seconds", seconds, "--images", settings.images, "--threads", settings.threads,
-        "--sample-seconds", settings.sample_seconds, *SYSTEMS[system],
+        "--sample-seconds", settings.sample_seconds, "--seed", seed, *SYSTEMS[system],
     ]  # fmt: skip
-    print(f"{system}, {seconds} s", file=sys.stderr, flush=True)
+    print(f"{system}, {seconds} s, seed {seed}", file=sys.stderr, flush=True)
     limited = os.environ | {"OMP_NUM_THREADS": str(settings.threads)}
     made = subprocess.run(
         [str(word) for word in command], stdout=subprocess.PIPE, text=True, check=True, env=limited
     )
     found = json.loads(made.stdout.strip().splitlines()[-1])
-    found |= {"budget": seconds, "threads": settings.threads, "condition": settings.condition}
+    found |= {"budget": seconds, "seed": seed, "threads": settings.threads}
+    found["condition"] = settings.condition
     with whole_file(out.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(found))
 
@@ -107,7 +109,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--systems", nargs="*", choices=SYSTEMS, default=["mezzotint_digits"],
                         help="none: only measure what is there")  # fmt: skip
-    parser.add_argument("--seconds", nargs="+", type=int, default=[300], help="budgets of training")
+    parser.add_argument("--seconds", nargs="+", type=int, default=[290], help="budgets of training")
+    parser.add_argument("--seeds", type=int, default=1, help="how many runs of each")
     parser.add_argument("--images", type=int, default=2000, help="samples to measure")
     parser.add_argument("--sample-seconds", type=int, default=120, help="limit of drawing them")
     parser.add_argument("--threads", type=int, default=2)
@@ -122,9 +125,10 @@ def main() -> None:
     for system in arguments.systems:
         python_of(system)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for seconds in arguments.seconds:
-        for system in arguments.systems:
-            run(system, seconds, arguments)
+    for seconds, seed, system in product(
+        arguments.seconds, range(arguments.seeds), arguments.systems
+    ):
+        run(system, seconds, seed, arguments)
     runtime.prepare()
     runs = measured(arguments.out)
     report(runs)
@@ -159,8 +163,8 @@ def report(runs: list[dict[str, Any]]) -> None:
         "time to quality",
         f"## Time to quality\n\n{machine.table(headings, rows)}\n\n{notes}\n\n"
         "Each system with its own recipe for such data, given the same seconds of wall clock, one after"
-        " another; one run each; measured by `mezzotint evaluate`. The second column is what each spent:"
-        " peers stop at the first step past the budget; mezzotint, whose schedule needs to know its end,"
+        " another; a row for each run; measured by `mezzotint evaluate`. The second column is what each"
+        " spent: peers stop at the first step past the budget; mezzotint, whose schedule needs to know its end,"
         " guesses its steps beforehand and may miss it either way. Distances depend on the number"
         " of images: compare rows of equal number. The floor is that of the most images."
         f" {runs[0]['threads']} thread(s) each. {conditions} {machine.describe()}.\n\n"

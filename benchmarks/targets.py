@@ -1,0 +1,115 @@
+"""Where each target of speed and quality stands, by what the other benchmarks wrote down.
+
+python benchmarks/targets.py
+
+Reads the tables of docs/benchmarks.md and the cards of the shipped models; measures nothing itself.
+"""
+
+import operator
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import fmean
+
+sys.path.insert(0, str(Path(__file__).parent))
+import machine
+from mezzotint.shipped import ASSETS
+
+Rows = list[dict[str, str]]
+Target = tuple[str, Callable[[float, float], bool], float, float | None, str]
+"""Its name; how what was found must compare with the limit; the limit; what was found; a unit."""
+
+AT_MOST, AT_LEAST = operator.le, operator.ge
+MINUTES = 5
+
+
+def number(cell: str) -> float:
+    """A cell as a number."""
+    return float(cell.replace(",", ""))
+
+
+def card(name: str) -> dict[str, dict[str, str]]:
+    """The measures of a shipped model, by their names."""
+    rows = machine.read_table((ASSETS / "models" / f"{name}.md").read_text())
+    return {row["measure"]: row for row in rows}
+
+
+def against(measures: dict[str, dict[str, str]], name: str) -> float:
+    """A measure of drawn digits as a share of the floor's, which is real digits'."""
+    return number(measures[name]["mean"]) / number(measures[name]["floor"])
+
+
+def time_to_quality() -> Iterator[Target]:
+    """Of the longest runs within the minutes there are, the mean."""
+    rows = machine.read_table(machine.read_section("time to quality"))
+    floor = next((number(row["digit-FID"]) for row in rows if row["system"] == "floor"), 1.0)
+    own = [r for r in rows if r["system"] == "mezzotint digits" and r["digit-FID"]]
+    in_time = [row for row in own if number(row["seconds"]) <= 60 * MINUTES]
+    longest = max((number(row["seconds"]) for row in in_time), default=0.0)
+    # Runs for one budget end within seconds of each other.
+    last = [row for row in in_time if number(row["seconds"]) > 0.9 * longest]
+    runs = f"in {MINUTES} minutes ({longest:.0f} s, mean of {len(last)})"
+    distance = fmean(number(r["digit-FID"]) for r in last) / floor if last else None
+    accuracy = fmean(number(r["accuracy"]) for r in last) if last else None
+    yield f"recipe `digits` {runs}: digit-FID", AT_MOST, 2, distance, "floors"
+    yield f"recipe `digits` {runs}: accuracy", AT_LEAST, 0.99, accuracy, ""
+
+
+def quality() -> Iterator[Target]:
+    """The shipped models, by their cards."""
+    digits, fast = card("digits"), card("digits-fast")
+    yield "`digits`: digit-FID", AT_MOST, 1.25, against(digits, "digit-FID"), "floors"
+    accuracy = number(digits["conditional accuracy"]["mean"])
+    yield "`digits`: accuracy", AT_LEAST, 0.993, accuracy, ""
+    for name in ("recall", "coverage"):
+        yield f"`digits`: {name}", AT_LEAST, 0.95, against(digits, name), "of real digits'"
+    nearest = against(digits, "nearest training image, median")
+    yield "`digits`: nearest training image", AT_LEAST, 1, nearest, "of test digits'"
+    ratio = number(fast["digit-FID"]["mean"]) / number(digits["digit-FID"]["mean"])
+    yield "`digits-fast`, 2 evaluations: digit-FID", AT_MOST, 1.5, ratio, "of `digits`'"
+
+
+def speed() -> Iterator[Target]:
+    """Sampling, the original's steps and start-up."""
+    sampling = machine.read_table(machine.read_section("sampling"))
+    two = [r for r in sampling if r["model"] == "digits-fast" and r["evaluations"] == "2"]
+    for column, limit in (("ms per image, 64 at a time", 3), ("ms, a single image", 15)):
+        found = number(two[0][column]) if two else None
+        yield f"`digits-fast`, 2 evaluations: {column}", AT_MOST, limit, found, "ms"
+    cases = machine.read_table(machine.read_section("throughput"))
+    seconds = {row["case"]: number(row["seconds"]) for row in cases}
+    for what in ("training step", "sampling step"):
+        plain, ours = seconds.get(f"original plain, {what}"), seconds.get(f"original, {what}")
+        found = plain / ours if plain and ours else None
+        yield f"the original's {what}, beside a plain one's", AT_LEAST, 3, found, "times as fast"
+    starts = machine.read_table(machine.read_section("start-up"))
+    median = {row["command"]: number(row["seconds, median"]) for row in starts}
+    for command, limit in (("mezzotint sample digits 7", 3.0), ("mezzotint --help", 0.4)):
+        yield f"`{command}`", AT_MOST, limit, median.get(f"`{command}`"), "s"
+
+
+def in_words(target: Target) -> list[str]:
+    """A row of the table."""
+    name, compare, limit, found, unit = target
+    bound = "at most" if compare is AT_MOST else "at least"
+    stands = "not measured" if found is None else f"{found:.3g} {unit}".strip()
+    reached = "no" if found is None or not compare(found, limit) else "yes"
+    return [name, f"{bound} {limit:g} {unit}".strip(), stands, reached]
+
+
+def main() -> None:
+    rows = [in_words(target) for part in (time_to_quality, quality, speed) for target in part()]
+    for what in ("1000 steps", "50 DDIM steps"):
+        limit = "at most 3 s" if what == "1000 steps" else "at most 0.2 s"
+        rows.append([f"ten digits of the original on a GPU, {what}", limit, "not measured", "no"])
+    reached = sum(row[-1] == "yes" for row in rows)
+    machine.write_section(
+        "targets",
+        f"## Targets\n\n{machine.table(['target', 'limit', 'stands at', 'reached'], rows)}\n\n"
+        f"{reached} of {len(rows)}. From the tables below and the cards of the shipped models"
+        " (`src/mezzotint/assets/models`). What was tried for the others is in [the log](log.md).",
+    )
+
+
+if __name__ == "__main__":
+    main()
