@@ -164,8 +164,8 @@ def report(runs: list[dict[str, Any]]) -> None:
         f"## Time to quality\n\n{machine.table(headings, rows)}\n\n{notes}\n\n"
         "Each system with its own recipe for such data, given the same seconds of wall clock, one after"
         " another; a row for each run; measured by `mezzotint evaluate`. The second column is what each"
-        " spent: peers stop at the first step past the budget; mezzotint, whose schedule needs to know its end,"
-        " guesses its steps beforehand and may miss it either way. Distances depend on the number"
+        " spent: peers stop at the first step past the budget; mezzotint, whose schedule needs to know"
+        " its end, guesses its steps beforehand and may miss it either way. Distances depend on the number"
         " of images: compare rows of equal number. The floor is that of the most images."
         f" {runs[0]['threads']} thread(s) each. {conditions} {machine.describe()}.\n\n"
         "![quality against seconds](images/time_to_quality.png)",
