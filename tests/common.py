@@ -1,7 +1,9 @@
 """Small things that several tests need."""
 
+import shutil
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,3 +72,17 @@ def idx_file(array: NDArray[np.uint8]) -> bytes:
     """An IDX file of bytes, put together here and not by the code under test."""
     head = struct.pack(">HBB", 0, 0x08, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
     return head + array.tobytes()
+
+
+def as_if_killed(run: Path, copy: Path) -> Path:
+    """A copy of a finished run, as one is that was killed before its last checkpoint: only an earlier one
+    is there to go on from."""
+    shutil.copytree(run, copy)
+    kill(copy)
+    return copy
+
+
+def kill(run: Path) -> None:
+    """Take a finished run's weights and last checkpoint away."""
+    (run / "model.safetensors").unlink()
+    shutil.rmtree(max((run / "checkpoints").glob("step-*")))

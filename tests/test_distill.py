@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from common import tiny_data, tiny_recipe
+from common import as_if_killed, tiny_data, tiny_recipe
 from mezzotint import load, options, shipped, weights
 from mezzotint.cli import main
 from mezzotint.cli.distill import student_of
@@ -72,14 +72,9 @@ def test_from_teacher_to_students_images(teacher: Path, tmp_path: Path) -> None:
 
 
 def test_a_stopped_student_goes_on_with_the_same_bits(teacher: Path, tmp_path: Path) -> None:
-    import shutil
-
     settings = ["--steps", "4", "--batch", "8", "--warmup", "1", "--sample-every", "0"]
     run("distill", str(teacher), "--out", str(tmp_path / "a"), "--save-every", "2", *settings)
-    shutil.copytree(tmp_path / "a", tmp_path / "b")
-    shutil.rmtree(tmp_path / "b" / "checkpoints" / "step-00000004")
-    (tmp_path / "b" / "model.safetensors").unlink()
-    run("train", "--resume", str(tmp_path / "b"))
+    run("train", "--resume", str(as_if_killed(tmp_path / "a", tmp_path / "b")))
     one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in "ab")
     assert one == two
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from common import tiny_data, tiny_recipe
+from common import as_if_killed, kill, tiny_data, tiny_recipe
 from mezzotint import options
 from mezzotint.drawing import draw
 from mezzotint.model import load
@@ -138,18 +137,14 @@ def test_a_run_on_two_processes_writes_once_and_resumes_with_the_same_bits(
 
     assert len(list((whole / "samples").iterdir())) == 3
 
-    killed = tmp_path / "killed"  # as a run is that was killed after its first checkpoint
-    shutil.copytree(whole, killed)
-    (killed / "model.safetensors").unlink()
-    shutil.rmtree(killed / "checkpoints" / "step-00000006")
+    killed = as_if_killed(whole, tmp_path / "killed")
     ran = torchrun(["-m", "mezzotint", "train", "--resume", "killed"], tmp_path)
     assert ran.returncode == 0, ran.stderr
     for name in ("model.safetensors", "checkpoints/step-00000006/state.safetensors"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
     # One process goes on from whole tensors as well, to the same weights but for rounding.
     if sharding == "full":
-        (killed / "model.safetensors").unlink()
-        shutil.rmtree(killed / "checkpoints" / "step-00000006")
+        kill(killed)
         alone = load_file(train(resume=killed, say=print) / "model.safetensors")
         for name, tensor in load_file(whole / "model.safetensors").items():
             torch.testing.assert_close(alone[name], tensor, rtol=1e-3, atol=1e-3, msg=name)
@@ -169,10 +164,8 @@ def test_two_processes_refine_and_resume_with_the_same_bits(
     (tmp_path / "refined.toml").write_text(options.to_toml(recipe))
     ran = torchrun(["-m", "mezzotint", "train", "refined.toml", "--out", "two"], tmp_path)
     assert ran.returncode == 0, ran.stderr
-    two, killed = tmp_path / "two", tmp_path / "killed"
-    shutil.copytree(two, killed)
-    (killed / "model.safetensors").unlink()
-    shutil.rmtree(killed / "checkpoints" / "step-00000006")
+    two = tmp_path / "two"
+    killed = as_if_killed(two, tmp_path / "killed")
     ran = torchrun(["-m", "mezzotint", "train", "--resume", "killed"], tmp_path)
     assert ran.returncode == 0, ran.stderr
     for name in ("model.safetensors", "checkpoints/step-00000006/state.safetensors"):

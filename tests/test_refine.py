@@ -1,13 +1,12 @@
 """``mezzotint refine`` from a model's file to a better one's images."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from common import tiny_data, tiny_recipe
+from common import as_if_killed, tiny_data, tiny_recipe
 from mezzotint import load, options, weights
 from mezzotint.cli import main
 from mezzotint.cli.refine import refined
@@ -68,9 +67,7 @@ def test_a_stopped_run_goes_on_with_the_same_bits_against_the_same_rivals(
 ) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     run("refine", str(reference), "--out", str(first), "--save-every", "2", *SHORT)
-    shutil.copytree(first, second)
-    shutil.rmtree(second / "checkpoints" / "step-00000004")
-    (second / "model.safetensors").unlink()
+    as_if_killed(first, second)
     monkeypatch.setattr("mezzotint.earlier.draw", None)  # they are there, and not drawn again
     run("train", "--resume", str(second))
     one, two = ((folder / "model.safetensors").read_bytes() for folder in (first, second))
@@ -125,9 +122,7 @@ def test_a_few_step_model_meets_a_critic_and_resumes_with_the_same_bits(
     assert (recipe.sampling.sampler, recipe.distillation.teacher) == ("consistency", None)
     assert not (first / RIVALS).exists()
     assert not torch.equal(load(first).sample([3]), load(student).sample([3]))
-    shutil.copytree(first, second)
-    shutil.rmtree(second / "checkpoints" / "step-00000004")
-    (second / "model.safetensors").unlink()
+    as_if_killed(first, second)
     run("train", "--resume", str(second))
     one, two = ((folder / "model.safetensors").read_bytes() for folder in (first, second))
     assert one == two

@@ -1,59 +1,80 @@
-"""Mezzotint's own recipe ``digits``, scaled to the budget: its schedule has to know its end before it
-begins, so the speed of twenty steps decides how many there will be; they are not kept, and not counted.
+"""What `make demo` does, scaled to the budget: the recipe ``digits``, then a short refinement.
+
+Its schedules have to know their end before they begin, so the speed of some steps decides how many
+there will be; those are not kept, and not counted. All else is: sample grids, checkpoints, and drawing
+the images that the model is refined against.
 """
 
 import itertools
 import statistics
+import tempfile
 import time
-
-import torch
+from pathlib import Path
 
 import mezzotint
-from common import parameters, parse, parser, report, sample
+from common import parse, parser, report, sample
 from mezzotint import build, pixels, runtime
-from mezzotint.model import Model
+from mezzotint.cli.refine import refined
+from mezzotint.evaluation import evaluations
 from mezzotint.options import replace
 from mezzotint.training.trainer import Trainer
 
+# Of `make demo`: steps of training, steps of refinement and images to refine against.
+STEPS, REFINEMENT, RIVALS = 2800, 300, 4000
+REFINED = {
+    "training": {"learning_rate": 5e-4},
+    "refinement": {"confused": 0.5},
+    "sampling": {"guidance": 1.15},
+}
+# What the second part takes, as a share of the first.
+SECOND = 0.3
 
-def affordable(recipe: mezzotint.Recipe, data: mezzotint.ImageData, seconds: float) -> int:
-    """How many steps of ``recipe`` take so many seconds."""
+
+def affordable(recipe: mezzotint.Recipe, seconds: float) -> float:
+    """How many times the demo's steps take so many seconds."""
     rates: list[float] = []
-    short = replace(recipe, {"training": {"steps": 20, "log_every": 1}})
+    short = replace(recipe, {"training": {"steps": 40, "log_every": 1}})
+    data = build.load_data(recipe)
     Trainer(short, data, lambda entry: rates.append(entry["images_per_second"])).run()
-    return max(1, round(seconds * statistics.median(rates[5:]) / recipe.training.batch))
+    steps = seconds * statistics.median(rates[10:]) / recipe.training.batch
+    return steps / STEPS / (1 + SECOND)
 
 
 def main() -> None:
     arguments = parse(parser(__doc__))
     runtime.prepare()
     recipe = mezzotint.as_recipe("digits", {"seed": arguments.seed})
-    data = build.load_data(recipe)
-    steps = affordable(recipe, data, arguments.seconds)
-    recipe = replace(recipe, {"training": {"steps": steps}})
-    trainer = Trainer(recipe, data)
-    start = time.perf_counter()
-    trainer.run()
-    spent = time.perf_counter() - start
-    network = trainer.state.released.eval()
-    model = Model(recipe, trainer.spec, build.make_denoiser(recipe, network), torch.device("cpu"))
+    share = affordable(recipe, arguments.seconds)
+    recipe = replace(recipe, {"training": {"steps": round(share * STEPS)}})
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        trained = mezzotint.train(recipe, Path(folder) / "trained")
+        onward = replace(
+            replace(refined(str(trained)), REFINED),
+            {
+                "seed": arguments.seed,
+                "training": {"steps": round(share * REFINEMENT)},
+                "refinement": {"images": round(share * RIVALS)},
+            },
+        )
+        model = mezzotint.load(mezzotint.train(onward, Path(folder) / "refined"))
+        spent = time.perf_counter() - start
     seeds = itertools.count(1000 * arguments.seed)  # one for each batch
     drawn = sample(
         lambda labels: pixels.to_float(model.sample(labels, seed=next(seeds))),
         arguments,
         conditional=True,
     )
-    sampling = recipe.sampling
     report(
         system="mezzotint digits",
         version=mezzotint.__version__,
-        parameters=parameters(trainer.state.network),
+        parameters=sum(p.numel() for p in model.denoiser.network.parameters()),
         train_seconds=round(spent, 2),
-        train_images=steps * recipe.training.batch,
-        sampler=sampling.sampler,
-        evaluations=sampling.steps * (1 if sampling.guidance == 1 else 2),
+        train_images=(recipe.training.steps + onward.training.steps) * recipe.training.batch,
+        sampler=model.recipe.sampling.sampler,
+        evaluations=evaluations(model),
         **drawn,
-        note=f"guidance {sampling.guidance}",
+        note=f"refined, guidance {model.recipe.sampling.guidance}",
     )
 
 
