@@ -3,6 +3,7 @@
 import os
 import platform
 import time
+from itertools import dropwhile, takewhile
 from pathlib import Path
 
 import torch
@@ -46,8 +47,10 @@ def table(headings: list[str], rows: list[list[str]]) -> str:
 
 def read_table(text: str) -> list[dict[str, str]]:
     """The first Markdown table in a text, a dictionary for each row; empty where there is none."""
-    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
-    return [dict(zip(lines[0], row, strict=False)) for row in lines[2:]]
+    from_it = dropwhile(lambda line: not line.startswith("|"), text.splitlines())
+    lines = list(takewhile(lambda line: line.startswith("|"), from_it))
+    cells = [[cell.strip() for cell in line.strip()[1:-1].split("|")] for line in lines]
+    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
 
 
 def _marks(name: str) -> tuple[str, str]:

@@ -20,7 +20,7 @@ Target = tuple[str, Callable[[float, float], bool], float, float | None, str]
 """Its name; how what was found must compare with the limit; the limit; what was found; a unit."""
 
 AT_MOST, AT_LEAST = operator.le, operator.ge
-MINUTES = 5
+LIMIT = 300
 
 
 def number(cell: str) -> float:
@@ -40,19 +40,19 @@ def against(measures: dict[str, dict[str, str]], name: str) -> float:
 
 
 def time_to_quality() -> Iterator[Target]:
-    """Of the longest runs within the minutes there are, the mean."""
+    """What `make demo` trains: the mean of the runs that took nearly all the time there is, but no more."""
     rows = machine.read_table(machine.read_section("time to quality"))
-    floor = next((number(row["digit-FID"]) for row in rows if row["system"] == "floor"), 1.0)
+    floors = [row for row in rows if row["system"] == "floor"]
     own = [r for r in rows if r["system"] == "mezzotint digits" and r["digit-FID"]]
-    in_time = [row for row in own if number(row["seconds"]) <= 60 * MINUTES]
-    longest = max((number(row["seconds"]) for row in in_time), default=0.0)
-    # Runs for one budget end within seconds of each other.
-    last = [row for row in in_time if number(row["seconds"]) > 0.9 * longest]
-    runs = f"in {MINUTES} minutes ({longest:.0f} s, mean of {len(last)})"
-    distance = fmean(number(r["digit-FID"]) for r in last) / floor if last else None
-    accuracy = fmean(number(r["accuracy"]) for r in last) if last else None
-    yield f"recipe `digits` {runs}: digit-FID", AT_MOST, 2, distance, "floors"
-    yield f"recipe `digits` {runs}: accuracy", AT_LEAST, 0.99, accuracy, ""
+    long = [row for row in own if number(row["seconds"]) > 0.85 * LIMIT]
+    in_time = [row for row in long if number(row["seconds"]) <= LIMIT]
+    found: dict[str, float | None] = {"digit-FID": None, "accuracy": None}
+    if floors and in_time:
+        found = {key: fmean(number(row[key]) for row in in_time) for key in found}
+        found["digit-FID"] = (found["digit-FID"] or 0) / number(floors[0]["digit-FID"])
+    what = f"`make demo`'s training in {LIMIT} s ({len(in_time)} of {len(long)} runs were in time)"
+    yield f"{what}: digit-FID", AT_MOST, 2, found["digit-FID"], "floors"
+    yield f"{what}: accuracy", AT_LEAST, 0.99, found["accuracy"], ""
 
 
 def quality() -> Iterator[Target]:

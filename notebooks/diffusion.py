@@ -24,7 +24,7 @@ def show(images: torch.Tensor, columns: int, title: str = "") -> None:
     """Images in [-1, 1], row after row."""
     picture = tile(pixels.to_uint8(images), columns)[0]
     pyplot.figure(figsize=(0.75 * columns, 0.75 * -(-len(images) // columns)), layout="constrained")
-    pyplot.imshow(picture, cmap="gray")
+    pyplot.imshow(picture, cmap="gray", vmin=0, vmax=255)
     pyplot.title(title, fontsize=9)
     pyplot.axis("off")
 
@@ -51,7 +51,8 @@ for name in ("linear", "cosine", "flow"):
 
 # %% [markdown]
 # The three look alike for a reason: each is a straight line in other clothes. Divide $x_t$ by
-# $\alpha_t + \sigma_t$, and what is left is $(1 - u)\,x_0 + u\,\varepsilon$ for all of them.
+# $\alpha_t + \sigma_t$, and what is left is $(1 - u)\,x_0 + u\,\varepsilon$ for all of them, with
+# $u = \sigma_t / (\alpha_t + \sigma_t)$.
 
 # %%
 _, axes = pyplot.subplots(figsize=(4, 3), layout="constrained")
@@ -59,7 +60,7 @@ for name in ("linear", "cosine", "flow"):
     level = SCHEDULES[name](None if name == "flow" else 1000).level(times)
     axes.plot(times, level.log_snr, marker=".", label=name)
 axes.set(xlabel="t", ylabel="log SNR", ylim=(-12, 12))
-axes.legend()
+_ = axes.legend()
 
 # %% [markdown]
 # ## 2. Learn to see through it
@@ -89,12 +90,12 @@ for step in range(STEPS):
 
 _, axes = pyplot.subplots(figsize=(4, 3), layout="constrained")
 axes.plot(losses, linewidth=0.7)
-axes.set(xlabel="step", ylabel="loss", yscale="log")
+_ = axes.set(xlabel="step", ylabel="loss", yscale="log")
 
 # %% [markdown]
-# What does it see? From its answer the clean image follows, $\hat x_0 = x_t - t\,(\varepsilon -
-# x_0)$: an average over every digit that could be behind the noise. The noisier, the vaguer. Above
-# what it looks at, below what it sees.
+# What does it see? From its guess $v$ of $\varepsilon - x_0$ follows the clean image,
+# $\hat x_0 = x_t - t\,v$: an average over every seven that could be behind the noise. The noisier,
+# the vaguer. Above what it looks at, below what it sees.
 
 # %%
 network.eval().requires_grad_(False)
@@ -107,8 +108,8 @@ show(torch.cat([looks, sees]), 10)
 # %% [markdown]
 # ## 3. Walk back
 #
-# From pure noise, take the direction it answers, go a little way, and ask again. Done with equal
-# strides this is Euler's method for a differential equation, and DDIM under another name.
+# From pure noise, take the direction it answers, go a little way, and ask again. On straight lines
+# this is Euler's method for a differential equation, and DDIM under another name.
 
 # %%
 wanted = torch.arange(10)
@@ -121,7 +122,8 @@ show(x, 10, "400 steps of training, 20 of sampling")
 
 # %% [markdown]
 # A *sampler* is such a walk. The package has them as generators, so that a film is only a list of
-# what they yield. From the same noise they end at nearly the same digits, some in fewer steps.
+# what they yield. From the same noise they end at nearly the same digits. (A step of Heun's asks the
+# network twice, so that four of them cost as much as seven or eight of the others.)
 
 # %%
 start = torch.randn(10, 1, 28, 28)
@@ -131,9 +133,9 @@ for name, steps in (("ddim", 8), ("dpm++", 8), ("heun", 4)):
     show([step.x for step in walk][-1], 10, f"{name}, {steps} steps")
 
 # %% [markdown]
-# Four hundred steps are few. The model that the package brings had ten thousand, and was then shown
-# its own mistakes (`mezzotint refine`).
+# Four hundred steps are few. The network that the package brings is half as wide again, had ten
+# thousand of them, and was then shown its own mistakes (`mezzotint refine`).
 
 # %%
-model = mezzotint.load("digits")
+model = mezzotint.load("digits", "cpu")
 show(pixels.to_float(model.sample(labels=[k % 10 for k in range(30)], seed=1)), 10)

@@ -20,7 +20,7 @@ from mezzotint.viz.animations import save_animation, side_by_side
 from mezzotint.viz.grids import tile
 
 folder = Path(mkdtemp())
-model = mezzotint.load("digits")
+model = mezzotint.load("digits", "cpu")
 film = model.trajectory(labels=list(range(10)), steps=40, seed=2)
 print(tuple(film.x.shape))  # moments, images, channels, height, width
 
@@ -33,8 +33,8 @@ print(tuple(film.x.shape))  # moments, images, channels, height, width
 # %%
 moments = torch.cat([film.x[::5, 3], film.x0[::5, 3]])
 pyplot.figure(figsize=(8, 2), layout="constrained")
-pyplot.imshow(tile(moments, len(moments) // 2)[0], cmap="gray")
-pyplot.axis("off")
+pyplot.imshow(tile(moments, len(moments) // 2)[0], cmap="gray", vmin=0, vmax=255)
+_ = pyplot.axis("off")
 
 # %% [markdown]
 # ## One digit, both views
@@ -64,7 +64,7 @@ _, axes = pyplot.subplots(figsize=(5, 3), layout="constrained")
 for digit in range(10):
     axes.plot(film.t, apart[:, digit], label=str(digit), linewidth=1)
 axes.set(xlabel="t", ylabel="levels of grey from the end", xlim=(1, 0))
-axes.legend(fontsize=7, ncols=2)
+_ = axes.legend(fontsize=7, ncols=2)
 
 # %% [markdown]
 # ## The same noise, other labels

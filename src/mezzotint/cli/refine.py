@@ -36,10 +36,10 @@ def command_for(base: Recipe) -> Callable[..., None]:
             mezzotint refine runs/fast
             mezzotint train --resume runs/refined
 
-        Direct discriminative optimization: the model draws some thousand images, and learns to find
+        Direct discriminative optimization: the model draws a few thousand images, and learns to find
         real ones likelier than it did, and those less likely; some it sees under a wrong label. A few
         minutes are enough, and a second round may be worth them. The defaults suit a model that was
-        trained well; one that was trained for minutes wants to be told its faults more boldly:
+        trained well; one that was trained for minutes needs a higher rate and more wrong labels:
 
             mezzotint refine runs/digits --learning-rate 5e-4 --confused 0.5 --guidance 1.15
 
