@@ -19,15 +19,16 @@ from mezzotint.evaluation import evaluations
 from mezzotint.options import replace
 from mezzotint.training.trainer import Trainer
 
-# Of `make demo`: steps of training, steps of refinement and images to refine against.
-STEPS, REFINEMENT, RIVALS = 2800, 300, 4000
-REFINED = {
-    "training": {"learning_rate": 5e-4},
-    "refinement": {"confused": 0.5},
-    "sampling": {"guidance": 1.15},
-}
 # What the second part takes, as a share of the first.
 SECOND = 0.3
+
+
+def refinement_of_the_demo() -> dict[str, float]:
+    """The flags of `make demo`'s refinement, from the Makefile."""
+    makefile = Path(__file__).parents[2] / "Makefile"
+    flags = next(r for r in makefile.read_text().splitlines() if r.startswith("REFINED := "))
+    words = flags.split()[2:]
+    return dict(zip(words[::2], map(float, words[1::2]), strict=True))
 
 
 def affordable(recipe: mezzotint.Recipe, seconds: float) -> float:
@@ -37,7 +38,7 @@ def affordable(recipe: mezzotint.Recipe, seconds: float) -> float:
     data = build.load_data(recipe)
     Trainer(short, data, lambda entry: rates.append(entry["images_per_second"])).run()
     steps = seconds * statistics.median(rates[10:]) / recipe.training.batch
-    return steps / STEPS / (1 + SECOND)
+    return steps / recipe.training.steps / (1 + SECOND)
 
 
 def main() -> None:
@@ -45,16 +46,24 @@ def main() -> None:
     runtime.prepare()
     recipe = mezzotint.as_recipe("digits", {"seed": arguments.seed})
     share = affordable(recipe, arguments.seconds)
-    recipe = replace(recipe, {"training": {"steps": round(share * STEPS)}})
+    recipe = replace(recipe, {"training": {"steps": round(share * recipe.training.steps)}})
+    flags = refinement_of_the_demo()
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         trained = mezzotint.train(recipe, Path(folder) / "trained")
         onward = replace(
-            replace(refined(str(trained)), REFINED),
+            refined(str(trained)),
             {
                 "seed": arguments.seed,
-                "training": {"steps": round(share * REFINEMENT)},
-                "refinement": {"images": round(share * RIVALS)},
+                "training": {
+                    "steps": round(share * flags["--steps"]),
+                    "learning_rate": flags["--learning-rate"],
+                },
+                "refinement": {
+                    "images": round(share * flags["--images"]),
+                    "confused": flags["--confused"],
+                },
+                "sampling": {"guidance": flags["--guidance"]},
             },
         )
         model = mezzotint.load(mezzotint.train(onward, Path(folder) / "refined"))

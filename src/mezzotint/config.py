@@ -110,7 +110,7 @@ class Diffusion:
 class Training:
     """How the network is trained."""
 
-    steps: int = option(2800, "optimizer steps", least=1)
+    steps: int = option(3200, "optimizer steps", least=1)
     batch: int = option(64, "images per step, over all processes", least=1)
     accumulate: int = option(1, "parts that a batch is computed in, to save memory", least=1)
     optimizer: Literal["adam", "adamw", "muon"] = option(
