@@ -63,7 +63,7 @@ docs: .venv/installed
 # Run the sources in notebooks/ from top to bottom, into notebooks/*.ipynb with what they show.
 notebooks: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[notebooks]'
-	$(BIN)/jupytext --to ipynb --execute notebooks/*.py
+	$(BIN)/jupytext --to ipynb --set-kernel python3 --execute notebooks/*.py
 
 clean:
 	rm -rf .venv demo docs/_build notebooks/*.ipynb .pytest_cache .mypy_cache .ruff_cache
