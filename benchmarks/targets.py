@@ -15,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 import machine
 from mezzotint.shipped import ASSETS
 
-Rows = list[dict[str, str]]
 Target = tuple[str, Callable[[float, float], bool], float, float | None, str]
 """Its name; how what was found must compare with the limit; the limit; what was found; a unit."""
 
@@ -46,13 +45,14 @@ def time_to_quality() -> Iterator[Target]:
     own = [r for r in rows if r["system"] == "mezzotint digits" and r["digit-FID"]]
     long = [row for row in own if number(row["seconds"]) > 0.85 * LIMIT]
     in_time = [row for row in long if number(row["seconds"]) <= LIMIT]
-    found: dict[str, float | None] = {"digit-FID": None, "accuracy": None}
+    distance = accuracy = None
     if floors and in_time:
-        found = {key: fmean(number(row[key]) for row in in_time) for key in found}
-        found["digit-FID"] = (found["digit-FID"] or 0) / number(floors[0]["digit-FID"])
+        floor = number(floors[0]["digit-FID"])
+        distance = fmean(number(row["digit-FID"]) for row in in_time) / floor
+        accuracy = fmean(number(row["accuracy"]) for row in in_time)
     what = f"`make demo`'s training in {LIMIT} s ({len(in_time)} of {len(long)} runs were in time)"
-    yield f"{what}: digit-FID", AT_MOST, 2, found["digit-FID"], "floors"
-    yield f"{what}: accuracy", AT_LEAST, 0.99, found["accuracy"], ""
+    yield f"{what}: digit-FID", AT_MOST, 2, distance, "floors"
+    yield f"{what}: accuracy", AT_LEAST, 0.99, accuracy, ""
 
 
 def quality() -> Iterator[Target]:
@@ -88,6 +88,12 @@ def speed() -> Iterator[Target]:
         yield f"`{command}`", AT_MOST, limit, median.get(f"`{command}`"), "s"
 
 
+def on_a_gpu() -> Iterator[Target]:
+    """No benchmark measures these yet."""
+    yield "ten digits of the original on a GPU, 1000 steps", AT_MOST, 3, None, "s"
+    yield "the same, 50 DDIM steps", AT_MOST, 0.2, None, "s"
+
+
 def in_words(target: Target) -> list[str]:
     """A row of the table."""
     name, compare, limit, found, unit = target
@@ -98,10 +104,8 @@ def in_words(target: Target) -> list[str]:
 
 
 def main() -> None:
-    rows = [in_words(target) for part in (time_to_quality, quality, speed) for target in part()]
-    for what in ("1000 steps", "50 DDIM steps"):
-        limit = "at most 3 s" if what == "1000 steps" else "at most 0.2 s"
-        rows.append([f"ten digits of the original on a GPU, {what}", limit, "not measured", "no"])
+    parts = (time_to_quality, quality, speed, on_a_gpu)
+    rows = [in_words(target) for part in parts for target in part()]
     reached = sum(row[-1] == "yes" for row in rows)
     machine.write_section(
         "targets",

@@ -160,7 +160,7 @@ def report(runs: list[dict[str, Any]]) -> None:
     machine.write_section(
         "time to quality",
         f"## Time to quality\n\n{machine.table(headings, rows)}\n\n{notes}\n\n"
-        "Each system with its own recipe for such data, given the same seconds of wall clock, one after"
+        "Each system with its own recipe for such data, given a budget of wall clock, one after"
         " another; a row for each run; measured by `mezzotint evaluate`. The second column is what each"
         " spent: peers stop at the first step past the budget; mezzotint, whose schedule needs to know"
         " its end, guesses its steps beforehand and may miss it either way. Distances depend on the number"
