@@ -1,12 +1,13 @@
-# Verbs: demo, weights, bench, test, test-slow, lint, docs, notebooks, clean. Each builds the environment it needs in .venv.
+# Verbs: demo, weights, bench, test, test-slow, lint, docs, notebooks, gpu-wheels, gpu-check, clean. Each builds the
+# environment it needs in .venv, but for gpu-check, which takes the torch that is there.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo weights bench test test-slow lint docs notebooks clean
+.PHONY: demo weights bench test test-slow lint docs notebooks gpu-wheels gpu-check clean
 
 # A refinement for a model that was trained for three minutes only: a higher rate, more wrong labels, and a
 # little guidance kept.
-REFINED := --steps 340 --images 4500 --learning-rate 5e-4 --confused 0.5 --guidance 1.15 --save-every 100
+REFINED := --steps 340 --images 4500 --learning-rate 5e-4 --wrong-labels 0.5 --guidance 1.15 --save-every 100
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -30,7 +31,7 @@ weights: .venv/installed
 	$(BIN)/mezzotint train $(if $(wildcard runs/digits-long/recipe.toml),--resume runs/digits-long,digits-long --out runs/digits-long)
 	$(BIN)/mezzotint refine runs/digits-long --out runs/digits-refined
 	$(BIN)/mezzotint refine runs/digits-refined --out runs/digits
-	$(BIN)/mezzotint refine runs/digits --confused 0.75 --beta 0.2 --images 6000 --steps 250 --out runs/digits-final
+	$(BIN)/mezzotint refine runs/digits --wrong-labels 0.75 --beta 0.2 --images 6000 --steps 250 --out runs/digits-final
 	$(BIN)/python benchmarks/release.py runs/digits-final digits
 	$(BIN)/mezzotint distill digits --out runs/digits-distilled
 	$(BIN)/mezzotint refine runs/digits-distilled --out runs/digits-fast
@@ -65,5 +66,24 @@ notebooks: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[notebooks]'
 	$(BIN)/jupytext --to ipynb --set-kernel python3 --execute notebooks/*.py
 
+# What gpu-check needs beside torch and numpy, for a machine without a network: wheels for Python $(GPU_PYTHON).
+GPU_PYTHON ?= 3.12
+GPU_PACKAGES := accelerate anyio attrs beartype certifi charset-normalizer click contourpy cycler cyclopts \
+	docstring_parser filelock fonttools fsspec h11 hf-xet httpcore2 httpx2 huggingface_hub idna iniconfig jaxtyping \
+	kiwisolver markdown-it-py matplotlib mdurl packaging pillow platformdirs pluggy pooch psutil Pygments pyparsing \
+	pytest python-dateutil PyYAML requests rich rich-rst safetensors six tomlkit tqdm truststore typing_extensions \
+	urllib3 wadler_lindig
+gpu-wheels: .venv/installed
+	$(BIN)/pip download --quiet --dest .wheels --no-deps --only-binary :all: --python-version $(GPU_PYTHON) \
+		--constraint constraints.txt $(GPU_PACKAGES)
+
+# Everything that only a GPU can show, in at most nine minutes, into docs/benchmarks.md. GPU_CHECK="--device cpu --quick"
+# goes through the same steps where there is none.
+GPU_CHECK ?=
+gpu-check:
+	if [ -d .wheels ]; then $(PYTHON) -m pip install --quiet --no-index --find-links .wheels --no-deps \
+		--upgrade --target .wheels/site $(GPU_PACKAGES); fi
+	PYTHONPATH=src:.wheels/site $(PYTHON) benchmarks/gpu_check.py $(GPU_CHECK)
+
 clean:
-	rm -rf .venv demo docs/_build notebooks/*.ipynb .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .wheels demo docs/_build notebooks/*.ipynb .pytest_cache .mypy_cache .ruff_cache

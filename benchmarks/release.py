@@ -39,7 +39,7 @@ def minutes(run: Path) -> float:
 def lineage(run: Path) -> list[Path]:
     """The run, after the runs that it goes on from, as far as they are at hand; the first one first."""
     recipe = options.from_toml((run / "recipe.toml").read_text())
-    earlier = Path(recipe.distillation.teacher or recipe.refinement.reference or "")
+    earlier = Path(recipe.initial_model or "")
     known = (earlier / "metrics.jsonl").is_file()
     return [*(lineage(earlier) if known else []), run]
 

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import machine
 from mezzotint import load
 from mezzotint.data.foreign import Images
-from mezzotint.drawing import balanced
+from mezzotint.drawing import round_robin_labels
 from mezzotint.evaluation import evaluate_images, evaluations, reference_of
 from mezzotint.files import whole_file
 from mezzotint.model import Model
@@ -36,7 +36,7 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
 
 def timed(model: Model, count: int, changes: dict[str, Any]) -> tuple[torch.Tensor, float, float]:
     """Images, seconds per image at 64 a time, and seconds for a single one."""
-    labels = balanced(count, 10)
+    labels = round_robin_labels(count, 10)
     start = time.perf_counter()
     images = model.sample(labels, batch=64, **changes)
     each = (time.perf_counter() - start) / count
@@ -55,7 +55,7 @@ def main() -> None:
     arguments = parser.parse_args()
     models = {name: load(name, "cpu") for name in dict(SETTINGS)}
     reference = reference_of()
-    labels = torch.tensor(balanced(arguments.images, 10))
+    labels = torch.tensor(round_robin_labels(arguments.images, 10))
     rows, found, floor = [], list[dict[str, Any]](), {}
     for name, changes in SETTINGS:
         model = models[name]
@@ -63,7 +63,7 @@ def main() -> None:
         images, each, single = timed(model, arguments.images, changes)
         evaluated = evaluate_images(Images(images, labels), reference, name)
         value, floor = {k: v[0] for k, v in evaluated.values.items()}, evaluated.floor
-        sampling = model.sampling(**changes)
+        sampling = model.sampling_options(**changes)
         found.append({"model": name, "evaluations": asked, "seconds": each, **changes, **value})
         rows.append([name, sampling.sampler, f"{sampling.steps}", f"{asked}", f"{1000 * each:.2f}",
                      f"{1000 * single:.1f}", f"{value['digit_fid']:.3f}", f"{value['accuracy']:.3f}",

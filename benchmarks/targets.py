@@ -6,6 +6,7 @@ Reads the tables of docs/benchmarks.md and the cards of the shipped models; meas
 """
 
 import operator
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,9 +90,38 @@ def speed() -> Iterator[Target]:
 
 
 def on_a_gpu() -> Iterator[Target]:
-    """No benchmark measures these yet."""
-    yield "ten digits of the original on a GPU, 1000 steps", AT_MOST, 3, None, "s"
-    yield "the same, 50 DDIM steps", AT_MOST, 0.2, None, "s"
+    """What `make gpu-check` found, if it ever ran on one."""
+    rows = machine.read_table(machine.read_section("gpu"))
+    found = {row["part"]: row["found"] for row in rows}
+    for name, part, pattern, compare, limit, unit in (
+        (
+            "ten digits of the original, 1,000 steps",
+            "ddpm sampling",
+            r"1,000 ancestral steps ([\d.]+) s",
+            AT_MOST,
+            3,
+            "s",
+        ),
+        (
+            "the same, 50 DDIM steps",
+            "ddpm sampling",
+            r"50 DDIM steps ([\d.]+) s",
+            AT_MOST,
+            0.2,
+            "s",
+        ),
+        (
+            "the original's training in bf16",
+            "ddpm bf16",
+            r"([\d.]+)% of the measured peak",
+            AT_LEAST,
+            30,
+            "% of the peak",
+        ),
+        ("the whole of `digits`", "digits", r"steps in ([\d.]+) s", AT_MOST, 60, "s"),
+    ):
+        match = re.search(pattern, found.get(part, ""))
+        yield f"on a GPU: {name}", compare, limit, number(match[1]) if match else None, unit
 
 
 def in_words(target: Target) -> list[str]:

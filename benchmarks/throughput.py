@@ -22,8 +22,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mezzotint import build, runtime
+from mezzotint.data import ImageSpec
 from mezzotint.recipes import as_recipe
-from mezzotint.training.trainer import Trainer
+from mezzotint.run import make_trainer
 
 sys.path.insert(0, str(Path(__file__).parent))
 import machine
@@ -52,8 +53,8 @@ def forward_of(system: str, batch: int) -> Callable[[], object]:
         return torch.no_grad()(lambda: network(x, whole, labels))
     runtime.prepare()
     recipe = as_recipe(system)
-    spec = build.ImageSpec((size, size), 1, tuple("0123456789"))
-    made = build.make_network(recipe, spec).eval().requires_grad_(False)
+    spec = ImageSpec((size, size), 1, tuple("0123456789"))
+    made = build.make_network(recipe.net, spec).eval().requires_grad_(False)
     network = runtime.place(made, torch.device("cpu"))
     return torch.inference_mode()(lambda: network(x, steps, labels))
 
@@ -74,9 +75,7 @@ def train_of(system: str, batch: int) -> Callable[[], object]:
         return step
     runtime.prepare()
     recipe = as_recipe(system, {"training": {"batch": batch}})
-    trainer = Trainer(recipe, build.load_data(recipe))
-    numbers = iter(range(10**9))
-    return lambda: trainer._step(next(numbers))
+    return make_trainer(recipe, build.load_data(recipe.data)).step
 
 
 def measure(name: str, size: int, seconds: float) -> dict[str, float]:

@@ -31,7 +31,7 @@ def show(images: torch.Tensor, columns: int, title: str = "") -> None:
 
 torch.manual_seed(0)
 recipe = mezzotint.as_recipe("digits")
-data = build.load_data(recipe)
+data = build.load_data(recipe.data)
 digits, labels = pixels.to_float(data.images), data.labels
 
 # %% [markdown]
@@ -70,8 +70,8 @@ _ = axes.legend()
 # The loss is the plain squared error. That is all of training.
 
 # %%
-network = build.make_network(recipe, build.spec_of(data)).train()
-flow = build.make_schedule(recipe)
+network = build.make_network(recipe.net, data.spec).train()
+flow = build.make_schedule(recipe.diffusion)
 optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
 STEPS, losses = 400, []
 
@@ -99,7 +99,7 @@ _ = axes.set(xlabel="step", ylabel="loss", yscale="log")
 
 # %%
 network.eval().requires_grad_(False)
-denoiser: NetworkDenoiser = build.make_denoiser(recipe, network)
+denoiser: NetworkDenoiser = build.make_denoiser(recipe.diffusion, network)
 later = times[1:]
 looks = diffuse(seven[1:], noise[1:], flow.level(later))
 sees = denoiser(looks, later, torch.full((10,), 7)).x0

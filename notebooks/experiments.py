@@ -83,7 +83,7 @@ curves(fast, "steps", [1, 2, 4])
 # them is too short to be noise.
 
 # %%
-sampling = model.sampling()
+sampling = model.sampling_options()
 grid = make_grid(sampling.grid, model.denoiser.schedule, sampling.steps)
 ends = torch.randn(2, 1, 28, 28, generator=torch.Generator().manual_seed(8))
 angles = torch.linspace(0, torch.pi / 2, 10).view(-1, 1, 1, 1)
@@ -91,7 +91,8 @@ between = angles.cos() * ends[0] + angles.sin() * ends[1]
 for digit in (2, 5):
     label = torch.full((10,), digit)
     with torch.inference_mode():
-        walk = SAMPLERS["dpm++"](model.prepared(sampling), between, grid, label, lambda: between)
+        denoiser = model.guided_denoiser(sampling)
+        walk = SAMPLERS["dpm++"](denoiser, between, grid, label, lambda: between)
         show(pixels.to_uint8([step.x for step in walk][-1]), 10)
 
 # %% [markdown]

@@ -14,7 +14,7 @@ from IPython.display import Image, display
 from matplotlib import pyplot
 
 import mezzotint
-from mezzotint.model import collect
+from mezzotint import pixels
 from mezzotint.samplers import SAMPLERS, make_grid
 from mezzotint.viz.animations import save_animation, side_by_side
 from mezzotint.viz.grids import tile
@@ -74,11 +74,11 @@ _ = axes.legend(fontsize=7, ncols=2)
 
 # %%
 start = torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(4))
-sampling = model.sampling(steps=40)
+sampling = model.sampling_options(steps=40)
 times = make_grid(sampling.grid, model.denoiser.schedule, sampling.steps)
 with torch.inference_mode():
-    same = collect(SAMPLERS["dpm++"](
-        model.prepared(sampling), start.expand(10, -1, -1, -1), times, torch.arange(10), lambda: start
-    ))  # fmt: skip
-save_animation(folder / "same.gif", torch.stack([tile(moment, 5) for moment in same.x]), scale=3)
+    denoiser, starts = model.guided_denoiser(sampling), start.expand(10, -1, -1, -1)
+    walk = SAMPLERS["dpm++"](denoiser, starts, times, torch.arange(10), lambda: start)
+    same = [tile(pixels.to_uint8(step.x), 5) for step in walk]
+save_animation(folder / "same.gif", torch.stack(same), scale=3)
 display(Image(filename=folder / "same.gif"))

@@ -60,6 +60,15 @@ def tiny_recipe(**changes: Any) -> Recipe:
     )
 
 
+def few_step_recipe(**changes: Any) -> Recipe:
+    """The tiny recipe, distilled: of a model that jumps to the end of a path."""
+    few_step = {
+        "objective": {"name": "distillation", "teacher": "digits"},
+        "sampling": {"sampler": "consistency"},
+    }
+    return as_recipe(tiny_recipe(**few_step), changes)
+
+
 def tiny_data(count: int = 40, classes: int = 10, size: int = 8, channels: int = 1) -> ImageData:
     """Noise with labels 0, 1, 2, ... in turn."""
     source = torch.Generator().manual_seed(1)

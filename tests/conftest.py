@@ -6,12 +6,22 @@ import jaxtyping
 import pytest
 import torch
 
-CHECKED = ["diffusion", "nets", "samplers", "pixels", "viz"]
+CHECKED = ["diffusion", "objectives", "nets", "samplers", "pixels", "viz"]
 jaxtyping.install_import_hook([f"mezzotint.{name}" for name in CHECKED], "typecheck.check")
 
 torch.set_num_threads(1)
 
 REFERENCE = Path(__file__).parent / "reference"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="device of the tests marked so: cpu, cuda")
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> str:
+    """The device that was asked for."""
+    return str(request.config.getoption("--device"))
 
 
 @pytest.fixture(scope="session")

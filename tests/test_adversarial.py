@@ -1,5 +1,9 @@
 """The critic, and a few-step model against it: which loss reaches whose weights, and that both learn."""
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,13 +11,15 @@ from torch import Tensor, nn
 
 from common import tiny_data, tiny_recipe
 from mezzotint import build
-from mezzotint.diffusion.adversarial import Adversarial, Trial
+from mezzotint.config import AdversarialRefinement, Recipe, RecipeError
 from mezzotint.diffusion.denoiser import NetworkDenoiser
-from mezzotint.diffusion.objectives import Question
 from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS
 from mezzotint.diffusion.process import diffuse
 from mezzotint.diffusion.schedules import SCHEDULES
+from mezzotint.earlier import InitialModel
 from mezzotint.nets import Critic
+from mezzotint.objectives.adversarial import AdversarialDraws, AdversarialTuning
+from mezzotint.run import make_trainer
 from mezzotint.training.trainer import Trainer
 
 FLOW = SCHEDULES["flow"]()
@@ -47,76 +53,151 @@ def images(count: int) -> Tensor:
     return torch.randn(count, 1, 4, 4, generator=source, dtype=torch.float64)
 
 
-def ask(objective: Adversarial, count: int, progress: float = 0.5) -> Trial:
-    source = torch.Generator().manual_seed(3)
-    return objective.ask(torch.Size((count, 1, 4, 4)), FLOW, source, progress)
+def noise(count: int) -> Tensor:
+    source = torch.Generator().manual_seed(4)
+    return torch.randn(count, 5, 1, 4, 4, generator=source, dtype=torch.float64)
 
 
-def parts(progress: float, penalty: float = 0.0) -> tuple[Shift, Slope, Tensor, Tensor]:
-    """The two networks after a backward pass; real images and drawn ones, as the critic saw them."""
+def draw(objective: AdversarialTuning, count: int, progress: float = 0.5) -> AdversarialDraws:
+    return objective.draw(count, FLOW, torch.Generator().manual_seed(3), progress)
+
+
+def partners(values: Tensor) -> Tensor:
+    """0 and 1 change places, 2 and 3, and so on."""
+    return values[torch.arange(len(values)) + torch.tensor([1, -1]).repeat(len(values) // 2)]
+
+
+def after_backward(progress: float) -> tuple[Shift, Slope, Tensor, Tensor]:
+    """The two networks after a backward pass; real and generated images, as the critic saw them."""
     network, critic = Shift(), Slope()
     denoiser = NetworkDenoiser(network, FLOW, PARAMETRIZATIONS["x0"])
-    objective = Adversarial(critic=critic, noise=0.4, penalty=penalty)
-    x0, question = images(32), ask(objective, 32, progress)
-    objective(denoiser, x0, None, question).mean().backward()
-    x_t = diffuse(x0, question.eps.to(x0), FLOW.level(question.t))
-    veil, other = (0.4 * question.veils).unbind(1)
-    return network, critic, x0 + veil, x_t + 0.1 + other
+    objective = AdversarialTuning(critic=critic, instance_noise=0.4, gradient_penalty=0.0)
+    x0, draws = images(32), draw(objective, 32, progress)
+    objective.loss(denoiser, x0, None, draws, noise(32)).mean().backward()
+    eps, real_noise, generated_noise, *_ = noise(32).unbind(1)
+    x_t = diffuse(x0, eps, FLOW.level(draws.t))
+    return network, critic, x0 + 0.4 * real_noise, x_t + 0.1 + 0.4 * generated_noise
 
 
 def test_each_loss_reaches_its_own_weights_alone() -> None:
-    network, critic, x0, drawn = parts(progress=0.7)
+    network, critic, real, generated = after_backward(progress=0.7)
     by, weight = torch.tensor(0.0, dtype=torch.float64, requires_grad=True), critic.weight.detach()
-    F.softplus((x0.roll(1, 0) - drawn - by).flatten(1) @ weight).mean().backward()
+    F.softplus((partners(real) - generated - by).flatten(1) @ weight).mean().backward()
     assert network.by.grad is not None
     assert by.grad is not None
     torch.testing.assert_close(network.by.grad, by.grad)
     weight = weight.clone().requires_grad_()
-    F.softplus((drawn - x0.roll(1, 0)).flatten(1) @ weight).mean().backward()
+    F.softplus((generated - partners(real)).flatten(1) @ weight).mean().backward()
     torch.testing.assert_close(critic.weight.grad, weight.grad)
 
 
 def test_the_critic_learns_alone_at_first() -> None:
-    network, critic, *_ = parts(progress=0.1)
+    network, critic, real, generated = after_backward(progress=0.1)
     assert network.by.grad is None  # rather than 0, which an optimizer would remember
+    weight = critic.weight.detach().clone().requires_grad_()
+    F.softplus((generated - partners(real)).flatten(1) @ weight).mean().backward()
+    torch.testing.assert_close(critic.weight.grad, weight.grad)
     assert critic.weight.grad is not None
     assert critic.weight.grad.abs().max() > 0
 
 
-def test_the_penalty_is_the_slope_at_real_and_at_drawn_images() -> None:
+def test_the_penalty_is_the_slope_at_real_and_at_generated_images() -> None:
     """For a linear critic (w n)^2 averages to |w|^2, once for each kind of image."""
     critic = Slope()
-    objective = Adversarial(critic=critic, penalty=0.3)
+    objective = AdversarialTuning(critic=critic, gradient_penalty=0.3)
     x0 = images(20_000)
-    question = ask(objective, 20_000)
     weight = critic.weight.detach()
+    *_, one, other = noise(20_000).unbind(1)
     with torch.no_grad():
-        found = objective._learning(x0, x0, None, question.strides.to(x0)).mean()
-    apart = (x0 - x0.roll(1, 0)).flatten(1) @ weight
+        found = objective._critic_loss(x0, x0, None, torch.cat([one, other])).mean()
+    apart = (x0 - partners(x0)).flatten(1) @ weight
     expected = F.softplus(apart).mean() + 0.3 / 2 * 2 * weight.square().sum()
     assert found.item() == pytest.approx(expected.item(), rel=0.03)
 
 
 def test_a_quarter_is_pure_noise_and_the_rest_at_all_times() -> None:
-    question = ask(Adversarial(critic=Slope()), 400)
-    assert (question.t == 1).sum() == 100
-    rest = question.t[100:].sort().values
+    draws = draw(AdversarialTuning(critic=Slope()), 400)
+    assert (draws.t == 1).sum() == 100
+    rest = draws.t[100:].sort().values
     torch.testing.assert_close(rest, torch.linspace(0, 1, 300).double(), atol=0.1, rtol=0)
 
 
-def test_a_part_of_a_trial_is_that_part_of_all_its_tensors() -> None:
-    question = ask(Adversarial(critic=Slope()), 12)
-    part = question.part(slice(3, 7))
-    for name in ("t", "eps", "hidden", "veils", "strides"):
-        assert torch.equal(getattr(part, name), getattr(question, name)[3:7])
-    assert part.alone == question.alone
+@pytest.mark.parametrize("rows", [slice(2, 8), torch.tensor([8, 9, 0, 1])], ids=["slice", "rows"])
+def test_a_part_of_draws_is_those_rows_of_all_its_tensors(rows: slice | Tensor) -> None:
+    objective = AdversarialTuning(critic=Slope(), head_start=0.5)
+    for progress in (0.2, 0.7):
+        draws = draw(objective, 12, progress)
+        part = draws.part(rows)
+        assert isinstance(part, AdversarialDraws)
+        assert torch.equal(part.t, draws.t[rows])
+        assert part.critic_only == draws.critic_only == (progress < 0.5)
 
 
-def test_a_question_of_another_objective_is_refused() -> None:
-    question = Question(torch.ones(2).double(), images(2), torch.ones(2))
-    with pytest.raises(AssertionError):
-        Adversarial(critic=Slope())(
-            NetworkDenoiser(Shift(), FLOW, PARAMETRIZATIONS["x0"]), images(2), None, question
+class Curved(nn.Module):
+    """A critic that is neither linear nor blind to labels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope, self.table = Slope(), nn.Embedding(10, 16, dtype=torch.float64)
+
+    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        bent = self.slope(x.tanh(), None)
+        return bent if labels is None else bent + (x.sin().flatten(1) * self.table(labels)).sum(1)
+
+
+@pytest.mark.parametrize("progress", [0.1, 0.7])
+@pytest.mark.parametrize("classes", [0, 10])
+def test_the_loss_of_a_batch_is_that_of_its_parts_in_whole_pairs(
+    classes: int, progress: float
+) -> None:
+    torch.manual_seed(0)
+    objective = AdversarialTuning(critic=Curved(), gradient_penalty=0.3)
+    denoiser = NetworkDenoiser(Shift(), FLOW, PARAMETRIZATIONS["x0"])
+    draws, x0, eps = draw(objective, 12, progress), images(12), noise(12)
+    labels = torch.arange(12) % 10 if classes else None
+
+    def loss(rows: slice | Tensor) -> Tensor:
+        own = None if labels is None else labels[rows]
+        return objective.loss(denoiser, x0[rows], own, draws.part(rows), eps[rows])
+
+    whole = loss(slice(None))
+    assert len(whole.unique()) == 12
+    # As parts of one process, or as the pairs of every second and third one.
+    for rows in (slice(0, 2), slice(2, 8), slice(8, 12), torch.tensor([2, 3, 6, 7, 10, 11])):
+        torch.testing.assert_close(loss(rows), whole[rows])
+    # What is compared with what matters: other pairs, other losses.
+    others = torch.tensor([0, 2, 1, 3])
+    assert (loss(others) - whole[others]).abs().min() > 1e-6
+
+
+@pytest.mark.parametrize("progress", [0.1, 0.7])
+def test_each_of_the_five_noises_matters(progress: float) -> None:
+    objective = AdversarialTuning(critic=Curved(), gradient_penalty=0.3)
+    assert objective.noises == 5
+    denoiser = NetworkDenoiser(Shift(), FLOW, PARAMETRIZATIONS["x0"])
+    draws = draw(objective, 4, progress)
+    losses = objective.loss(denoiser, images(4), None, draws, noise(4))
+    for k in range(5):
+        changed = noise(4)
+        changed[:, k] *= -1
+        other = objective.loss(denoiser, images(4), None, draws, changed)
+        assert (other != losses).all(), k
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_images_that_cannot_be_paired_are_refused(count: int) -> None:
+    with pytest.raises(ValueError, match=rf"a batch of {count} images cannot be paired"):
+        draw(AdversarialTuning(critic=Slope()), count)
+    with pytest.raises(RecipeError, match=rf"training\.batch = {count}: .* must be even"):
+        adversarial_recipe(batch=count)
+    data, recipe = tiny_data(), adversarial_recipe()
+    denoiser = build.new_denoiser(recipe, data.spec)
+    with pytest.raises(ValueError, match=rf"training\.batch = {count} .* in groups of 2"):
+        Trainer(
+            denoiser,
+            build.make_objective(recipe, data.spec, denoiser),
+            data,
+            replace(recipe.training, batch=count),
         )
 
 
@@ -135,54 +216,90 @@ def test_a_critic_answers_each_image_by_itself(size: tuple[int, int], classes: i
         assert not torch.allclose(critic(x, (labels + 1) % 10), answers)
 
 
-def few_step_recipe(**training: object):  # type: ignore[no-untyped-def]
+def adversarial_recipe(**training: Any) -> Recipe:
     return tiny_recipe(
         training={"steps": 6, "optimizer": "adam", "learning_rate": 1e-3, **training},
-        refinement={"reference": "someone", "critic": 8},
+        objective={"name": "adversarial", "reference": "someone", "critic": 8},
         sampling={"sampler": "consistency", "steps": 2, "guidance": 1.0},
     )
 
 
-def make_trainer(recipe, classes: int = 10) -> Trainer:  # type: ignore[no-untyped-def]
+def new_trainer(recipe: Recipe, classes: int = 10) -> Trainer:
     data = tiny_data(classes=classes)
     torch.manual_seed(0)
-    earlier = build.make_denoiser(recipe, build.make_network(recipe, build.spec_of(data)).eval())
-    return Trainer(recipe, data, earlier=earlier)
+    network = build.make_network(recipe.net, data.spec).eval()
+    with torch.no_grad():
+        for (
+            parameter
+        ) in network.parameters():  # some begin at zero, and hold the others' gradients up
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    initial = InitialModel(Path("nowhere"), build.make_denoiser(recipe.diffusion, network))
+    trainer = make_trainer(recipe, data, initial)
+    for name, value in trainer.state.network.state_dict().items():
+        assert torch.equal(value, network.state_dict()[name]), name
+    return trainer
+
+
+def weights(module: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten().clone() for p in module.parameters()])
 
 
 @pytest.mark.parametrize("classes", [0, 10])
 def test_training_moves_the_critic_first_and_then_both(classes: int) -> None:
-    trainer = make_trainer(few_step_recipe(), classes)
-    critic = trainer.state.critic
+    trainer = new_trainer(adversarial_recipe(), classes)
+    critic, network = trainer.state.beside["critic"], trainer.state.network
     assert isinstance(critic, Critic)
     rates = {group["lr"] for group in trainer.state.optimizer.param_groups}
-    network = trainer.state.network
-
-    def weights(module: nn.Module) -> Tensor:
-        return torch.cat([p.detach().flatten().clone() for p in module.parameters()])
-
-    before = weights(network), weights(critic)
-    trainer._step(0)
-    assert torch.equal(weights(network), before[0])
-    assert not torch.equal(weights(critic), before[1])
-    trainer._step(5)
-    assert not torch.equal(weights(network), before[0])
+    begun = weights(network)
+    for step in range(6):
+        before = weights(network), weights(critic)
+        result = trainer.step()
+        assert not torch.equal(weights(critic), before[1]), step
+        if step < 4:  # until 0.6 of the run
+            assert torch.equal(weights(network), begun), step
+            assert result.gradient_norm == 0
+        else:
+            assert not torch.equal(weights(network), before[0]), step
+            assert result.gradient_norm > 0
+        assert result.beside_norm > 0
     slow, fast = (group["lr"] for group in trainer.state.optimizer.param_groups)
-    assert fast == pytest.approx(trainer.recipe.refinement.critic_rate * slow)
+    objective = adversarial_recipe().objective
+    assert isinstance(objective, AdversarialRefinement)
+    assert fast == pytest.approx(objective.critic_rate * slow)
     assert rates == {1e-3}
 
 
+def test_training_does_not_depend_on_the_parts_a_batch_is_computed_in() -> None:
+    losses, gradients = [], list[Tensor]()
+
+    def remember(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        gradients.append(torch.cat([p.grad.flatten().clone() for p in parameters]))
+
+    for accumulate in (1, 2, 3, 8):
+        trainer = new_trainer(adversarial_recipe(accumulate=accumulate))
+        trainer.state.optimizer.register_step_pre_hook(remember)
+        trainer.state.step = 4  # both learn
+        losses.append(trainer.step().loss)
+    assert (gradients[0].abs() > 1e-5).double().mean() > 0.9
+    for loss, gradient in zip(losses[1:], gradients[1:], strict=True):
+        torch.testing.assert_close(loss, losses[0])
+        torch.testing.assert_close(gradient, gradients[0], rtol=1e-4, atol=1e-6)
+
+
 def test_the_critic_is_in_the_state_and_comes_back() -> None:
-    first, second = make_trainer(few_step_recipe()), make_trainer(few_step_recipe())
-    for step in range(3):
-        first._step(step)
-    released = {k: v.clone() for k, v in first.state.released.state_dict().items()}
+    first, second = new_trainer(adversarial_recipe()), new_trainer(adversarial_recipe())
+    for _ in range(3):
+        first.step()
+    saved = {k: v.clone() for k, v in first.state.sampling_network.state_dict().items()}
     tensors = {k: v.clone() for k, v in first.state.tensors().items()}
     assert any(name.startswith("optimizer.critic.") for name in tensors)
-    second.state.load(released, tensors, 3)
-    for step in range(3, 6):
-        first._step(step)
-        second._step(step)
+    assert any(name.startswith("critic.") for name in tensors)
+    second.state.load(saved, tensors, first.state.step)
+    assert (second.state.step, second.state.images) == (3, 24)
+    for _ in range(3, 6):
+        first.step()
+        second.step()
     for one, two in zip(first.state.tensors().items(), second.state.tensors().items(), strict=True):
         assert one[0] == two[0]
         assert torch.equal(one[1], two[1]), one[0]

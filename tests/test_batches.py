@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from mezzotint.runtime import generator
+from mezzotint.randomness import Stream, derived_seed, generator
 from mezzotint.training.batches import balanced_rows, batch_indices, epoch_order
 
 
 def stream(seed: int, steps: int, batch: int, count: int) -> torch.Tensor:
-    return torch.cat([batch_indices(seed, step, batch, count) for step in range(steps)])
+    return torch.cat([batch_indices(seed, step * batch, batch, count) for step in range(steps)])
 
 
 @pytest.mark.parametrize(("batch", "count"), [(8, 40), (8, 9), (7, 20), (1, 5), (5, 5), (64, 1000)])
@@ -28,7 +28,7 @@ def test_each_epoch_sees_each_image_once(batch: int, count: int) -> None:
 @pytest.mark.parametrize(("batch", "count"), [(8, 3), (8, 1), (64, 10)])
 def test_data_smaller_than_a_batch_are_gone_through_several_times(batch: int, count: int) -> None:
     for step in range(5):
-        rows = batch_indices(0, step, batch, count)
+        rows = batch_indices(0, step * batch, batch, count)
         assert len(rows) == batch
         times = rows.bincount(minlength=count)
         assert times.min() >= 1
@@ -44,14 +44,35 @@ def test_epochs_are_shuffled_and_differ() -> None:
     assert all(a != b for a, b in pairwise(orders))
 
 
-def test_a_batch_is_a_function_of_seed_and_step_alone() -> None:
-    forwards = [batch_indices(5, step, 8, 20) for step in range(12)]
+def test_a_batch_is_a_function_of_seed_and_place_alone() -> None:
+    forwards = [batch_indices(5, 8 * step, 8, 20) for step in range(12)]
     # Backwards, with other data and other seeds in between, and torch's own state disturbed.
     for step in reversed(range(12)):
         torch.manual_seed(step)
-        batch_indices(6, step, 8, 20)
-        batch_indices(5, step, 8, 21)
-        assert torch.equal(batch_indices(5, step, 8, 20), forwards[step])
+        batch_indices(6, 8 * step, 8, 20)
+        batch_indices(5, 8 * step, 8, 21)
+        batch_indices(5, 8 * step, 7, 20)
+        assert torch.equal(batch_indices(5, 8 * step, 8, 20), forwards[step])
+
+
+@pytest.mark.parametrize("batches", [(8, 4), (4, 8), (1, 30, 7), (64, 3), (20, 20)], ids=str)
+@pytest.mark.parametrize("count", [20, 23, 5])
+def test_another_batch_size_on_the_way_neither_skips_nor_repeats_an_image(
+    batches: tuple[int, ...], count: int
+) -> None:
+    seen, place = [], 0
+    for batch in batches * (1 + 3 * count // sum(batches)):
+        for _ in range(3):
+            seen.append(batch_indices(2, place, batch, count))
+            assert len(seen[-1]) == batch
+            place += batch
+    rows = torch.cat(seen)
+    assert len(rows) >= 3 * count
+    # The row of shuffled epochs is the same one, however it is cut.
+    expected = torch.cat([epoch_order(2, epoch, count) for epoch in range(-(-place // count))])
+    assert torch.equal(rows, expected[:place])
+    for epoch in rows[: place // count * count].reshape(-1, count):
+        assert epoch.sort().values.tolist() == list(range(count))
 
 
 def test_drawing_a_batch_leaves_the_global_generator_alone() -> None:
@@ -72,10 +93,12 @@ def test_seeds_give_different_orders() -> None:
     assert len(orders) == 100
 
 
-def test_late_steps_are_as_quick_and_right_as_early_ones() -> None:
-    rows = batch_indices(0, 10**12, 64, 60_000)
-    assert len(rows) == 64
-    assert ((rows >= 0) & (rows < 60_000)).all()
+def test_late_batches_are_as_quick_and_right_as_early_ones() -> None:
+    start, count = 10**15, 60_000
+    rows = batch_indices(0, start, 64, count)
+    epoch, position = divmod(start, count)
+    assert position + 64 < count
+    assert torch.equal(rows, epoch_order(0, epoch, count)[position : position + 64])
 
 
 # --- The generator of a place.
@@ -138,6 +161,17 @@ def test_impossible_seeds_are_refused_naming_value_and_range(seed: Any) -> None:
     assert repr(seed) in str(caught.value)
 
 
+def test_derived_seeds_have_64_bits_and_are_those_of_the_generators() -> None:
+    seeds = [derived_seed(3, Stream.DRAWS, step) for step in range(1000)]
+    assert len(set(seeds)) == 1000
+    assert all(0 <= seed < 2**64 for seed in seeds)
+    assert max(seeds) > 2**63  # the upper half is reached
+    assert torch.equal(
+        torch.rand(5, generator=torch.Generator().manual_seed(seeds[7])),
+        torch.rand(5, generator=generator(3, Stream.DRAWS, 7)),
+    )
+
+
 # --- Balance.
 
 
@@ -161,5 +195,5 @@ def test_balanced_epochs_show_every_class_as_often_and_every_image_evenly(
 def test_a_balanced_epoch_of_batches_is_balanced() -> None:
     labels = torch.tensor([0] * 12 + [1] * 4)
     rows = balanced_rows(labels)
-    seen = torch.cat([rows[batch_indices(0, step, 8, len(rows))] for step in range(3)])
+    seen = torch.cat([rows[batch_indices(0, 8 * step, 8, len(rows))] for step in range(3)])
     assert labels[seen].bincount().tolist() == [12, 12]

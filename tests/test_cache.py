@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
 from mezzotint import build
-from mezzotint.config import Data, Recipe
+from mezzotint.config import Data
 from mezzotint.data import ImageData, cache
 from mezzotint.data.pictures import Frame, read_picture
 
@@ -69,7 +70,7 @@ def load(root: Path) -> Callable[..., ImageData]:
 
     def load(broken: str = "refuse", size: int | None = None) -> ImageData:
         section = Data(name=f"folder:{root.parent}", broken=broken, size=size)  # type: ignore[arg-type]
-        return build.load_data(Recipe(data=section))
+        return build.load_data(section)
 
     return load
 
@@ -162,6 +163,48 @@ def test_another_size_is_another_cache(load: Load, decoder: Decoder) -> None:
     assert load(size=3).size == (3, 3)
     check_whole(load())
     assert decoder.names() == NAMES * 2
+
+
+def test_what_is_done_to_the_images_in_memory_stays_there(load: Load, decoder: Decoder) -> None:
+    load().images.zero_()
+    check_whole(load())
+    assert decoder.names() == NAMES  # and the file was not made anew
+
+
+@pytest.mark.parametrize("what", ["pillow", "layout"])
+def test_what_another_version_decoded_is_not_taken_for_ones_own(
+    load: Load, decoder: Decoder, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    load()
+    if what == "pillow":
+        monkeypatch.setattr(PIL, "__version__", "0.1")
+    else:
+        monkeypatch.setattr(cache, "FORMAT", cache.FORMAT + 1)
+    check_whole(load())
+    assert decoder.names() == NAMES * 2
+
+
+def test_a_cache_that_was_long_not_used_goes_when_another_is_built(
+    load: Load, decoder: Decoder, tmp_path: Path
+) -> None:
+    caches = tmp_path / "cache" / "mezzotint" / "pictures"
+    load(size=3)
+    (old,) = (path for path in caches.iterdir() if path.is_dir())
+    load(size=4)
+    (used,) = (path for path in caches.iterdir() if path.is_dir() and path != old)
+    last = time.time() - (cache.DAYS + 1) * 86_400
+    for folder in (old, used):
+        os.utime(folder, (last, last))
+    assert load(size=4).size == (4, 4)  # which is a use of it
+    assert old.is_dir()
+    load(size=5)
+    assert not old.exists()
+    assert not old.with_suffix(".lock").exists()
+    assert used.is_dir()
+    assert len([path for path in caches.iterdir() if path.is_dir()]) == 2
+    decoder.names()
+    assert load(size=4).size == (4, 4)
+    assert decoder.names() == []
 
 
 # --- Broken pictures.

@@ -16,37 +16,38 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from common import tiny_data, tiny_recipe
-from mezzotint import files, weights
-from mezzotint.files import whole_file, whole_folder
-from mezzotint.run import train
-from mezzotint.training import checkpoint
+from mezzotint import files, options, weights
+from mezzotint.files import sha256, whole_file, whole_folder
+from mezzotint.run import make_trainer, train
 from mezzotint.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from mezzotint.training.trainer import Trainer
 
 TESTS = Path(__file__).parent
+RECIPE = tiny_recipe(training={"steps": 1})
 
 
 @pytest.fixture(scope="module")
 def trained() -> Trainer:
     """A trainer after one step; a test may say that it is at another."""
-    trainer = Trainer(tiny_recipe(training={"steps": 1}), tiny_data())
+    trainer = make_trainer(RECIPE, tiny_data())
     trainer.run()
     return trainer
 
 
 def save(folder: Path, trainer: Trainer, step: int, keep: int = 9) -> Path:
-    trainer.state.step = step
-    return save_checkpoint(folder, trainer.state, trainer.recipe, trainer.spec, keep)
+    trainer.state.step, trainer.state.images = step, 8 * step
+    header = weights.header(RECIPE, trainer.spec)
+    return save_checkpoint(folder, trainer.state, header, keep=keep)
 
 
 def loads(path: Path, step: int) -> None:
     """The checkpoint is whole: it loads, as what it is."""
-    fresh = Trainer(tiny_recipe(training={"steps": 1}), tiny_data())
+    fresh = make_trainer(RECIPE, tiny_data())
     load_checkpoint(path, fresh.state)
-    assert fresh.state.step == step
+    assert (fresh.state.step, fresh.state.images) == (step, 8 * step)
 
 
 # --- What goes wrong while one is written.
@@ -131,15 +132,17 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from common import tiny_data, tiny_recipe
 from mezzotint import weights
+from mezzotint.run import make_trainer
 from mezzotint.training.checkpoint import save_checkpoint
-from mezzotint.training.trainer import Trainer
 
-trainer = Trainer(tiny_recipe(training={{"steps": 1}}), tiny_data())
+recipe = tiny_recipe(training={{"steps": 1}})
+trainer = make_trainer(recipe, tiny_data())
 trainer.run()
 
 def save(step):
-    trainer.state.step = step
-    save_checkpoint(Path({folder!r}), trainer.state, trainer.recipe, trainer.spec, 9)
+    trainer.state.step, trainer.state.images = step, 8 * step
+    header = weights.header(recipe, trainer.spec)
+    save_checkpoint(Path({folder!r}), trainer.state, header, keep=9)
 
 save(5)
 real, calls = weights.save, []
@@ -171,16 +174,31 @@ def test_a_kill_inside_a_save_leaves_the_previous_checkpoint_whole_and_chosen(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000005", "step-00000010"]
 
 
+@pytest.mark.parametrize("call", [0, 1], ids=["the old one away", "the new one in"])
 def test_saving_the_same_step_again_never_leaves_less_than_before(
-    tmp_path: Path, trained: Trainer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, trained: Trainer, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
     before = save(tmp_path, trained, 5)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", full)
+        fail_at(patch, Path, "rename", call)
         with pytest.raises(OSError, match="No space left"):
             save(tmp_path, trained, 5)
+    assert [path.name for path in tmp_path.iterdir()] == [before.name]
     assert latest_checkpoint(tmp_path) == before
     loads(save(tmp_path, trained, 5), 5)
+
+
+def test_a_kill_while_a_checkpoint_gives_way_to_another_of_its_step_loses_nothing(
+    tmp_path: Path, trained: Trainer
+) -> None:
+    path = save(tmp_path, trained, 5)
+    path.rename(path.with_name(f"{files.OLD}{path.name}"))  # killed before the new one came in
+    assert latest_checkpoint(tmp_path) == path
+    loads(path, 5)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    shutil.copytree(path, path.with_name(f"{files.OLD}{path.name}"))  # killed after it
+    assert latest_checkpoint(tmp_path) == path
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 # --- Damage.
@@ -260,6 +278,22 @@ def test_a_damaged_checkpoint_does_not_push_out_the_one_just_written(
     assert latest_checkpoint(tmp_path) == own
 
 
+def test_a_checkpoint_of_version_0_1_counts_steps_and_the_images_of_its_own_batches(
+    tmp_path: Path, trained: Trainer
+) -> None:
+    path = save(tmp_path, trained, 5)
+    tensors = load_file(path / "state.safetensors")
+    assert tensors.pop("images") == 40
+    save_file(tensors, path / "state.safetensors")
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["sha256"]["state.safetensors"] = files.sha256(path / "state.safetensors")
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    assert latest_checkpoint(tmp_path) == path
+    other = make_trainer(tiny_recipe(training={"steps": 1, "batch": 4}), tiny_data())
+    load_checkpoint(path, other.state)
+    assert (other.state.step, other.state.images) == (5, 5 * RECIPE.training.batch)
+
+
 def test_no_checkpoint_is_none(tmp_path: Path) -> None:
     assert latest_checkpoint(tmp_path) is None
     assert latest_checkpoint(tmp_path / "nowhere") is None
@@ -284,51 +318,78 @@ def test_a_checkpoint_of_another_network_is_refused_by_name(
     tmp_path: Path, trained: Trainer, other: dict[str, Any]
 ) -> None:
     path = save(tmp_path, trained, 5)
-    wrong = Trainer(tiny_recipe(**other), tiny_data())
+    wrong = make_trainer(tiny_recipe(**other), tiny_data())
     with pytest.raises(ValueError, match=rf"{path.name} does not fit this recipe's network"):
         load_checkpoint(path, wrong.state)
 
 
-def test_others_may_read_a_checkpoint(tmp_path: Path, trained: Trainer) -> None:
-    before = os.umask(0o022)
+UMASKS = pytest.mark.parametrize(
+    ("umask", "of_files", "of_folders"),
+    [(0o022, "0o644", "0o755"), (0o077, "0o600", "0o700")],
+    ids=["others may read", "nobody else may"],
+)
+
+
+@contextmanager
+def masked(umask: int) -> Iterator[None]:
+    before = os.umask(umask)
     try:
-        path = save(tmp_path, trained, 5)
+        yield
     finally:
         os.umask(before)
-    modes = {file.name: oct(file.stat().st_mode & 0o777) for file in path.iterdir()}
+
+
+def rights(path: Path) -> str:
+    return oct(path.stat().st_mode & 0o777)
+
+
+@UMASKS
+def test_who_may_read_a_checkpoint_is_as_the_umask_says(
+    tmp_path: Path, trained: Trainer, umask: int, of_files: str, of_folders: str
+) -> None:
+    with masked(umask):
+        path = save(tmp_path, trained, 5)
+        again = save(tmp_path, trained, 5)  # in the place of another
+    assert path == again
+    modes = {file.name: rights(file) for file in path.iterdir()}
     assert modes == dict.fromkeys(
-        ("model.safetensors", "state.safetensors", "manifest.json"), "0o644"
+        ("model.safetensors", "state.safetensors", "manifest.json"), of_files
     )
-    assert path.stat().st_mode & 0o777 == 0o755
+    assert rights(path) == of_folders
 
 
 def test_a_full_disk_during_training_is_an_error_and_the_run_can_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mezzotint.build.load_data", lambda recipe, split="train": tiny_data())
+    monkeypatch.setattr("mezzotint.build.load_data", lambda section, split="train": tiny_data())
     recipe = tiny_recipe(training={"save_every": 3})
     with monkeypatch.context() as patch:
         fail_at(patch, weights, "save", 3)  # the state file at step 6
         with pytest.raises(OSError, match="No space left"):
-            train(recipe, tmp_path / "run", say=lambda text: None)
+            train(recipe, tmp_path / "run", log=lambda text: None)
     path = latest_checkpoint(tmp_path / "run" / "checkpoints")
     assert path is not None
     assert path.name == "step-00000003"
-    train(recipe, resume=tmp_path / "run", say=lambda text: None)
+    train(recipe, resume=tmp_path / "run", log=lambda text: None)
     assert (tmp_path / "run" / "model.safetensors").is_file()
 
 
 # --- Whole files and folders.
 
 
-def test_a_file_appears_whole_and_readable(tmp_path: Path) -> None:
+@UMASKS
+def test_a_file_appears_whole_and_as_readable_as_the_umask_says(
+    tmp_path: Path, umask: int, of_files: str, of_folders: str
+) -> None:
     path = tmp_path / "new" / "file.txt"
-    with whole_file(path) as temporary:
+    with masked(umask), whole_file(path) as temporary:
+        assert rights(temporary) == of_files  # never more, not even for a moment
         temporary.write_text("new")
         assert temporary.suffix == ".txt"  # writers that look at names are not misled
         assert not path.exists()
     assert path.read_text() == "new"
-    assert path.stat().st_mode & 0o777 == 0o644
+    assert rights(path) == of_files
+    assert rights(path.parent) == of_folders
     assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
 
 
@@ -347,7 +408,7 @@ def test_an_error_keeps_the_old_file_and_leaves_no_litter(
     assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
 
 
-@pytest.mark.parametrize(("owner", "name"), [(files, "_sync"), (Path, "replace"), (Path, "chmod")])
+@pytest.mark.parametrize(("owner", "name"), [(files, "_sync"), (Path, "replace")])
 def test_so_does_an_error_while_it_is_put_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
 ) -> None:
@@ -376,20 +437,26 @@ def test_a_folder_appears_whole_and_gives_way_only_to_a_whole_one(tmp_path: Path
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
 
+def test_links_are_put_into_a_folder_as_links(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "folder") as temporary:
+        (temporary / "nowhere").symlink_to(tmp_path / "missing")
+    assert (tmp_path / "folder" / "nowhere").is_symlink()
+
+
 # --- Weights files.
 
 
 @pytest.fixture
 def model(tmp_path: Path, trained: Trainer) -> Path:
     path = tmp_path / "model.safetensors"
-    weights.write(path, trained.state.released.state_dict(), trained.recipe, trained.spec)
+    weights.write(path, trained.state.sampling_network.state_dict(), RECIPE, trained.spec)
     return path
 
 
 def test_a_weights_file_gives_back_what_was_written(model: Path, trained: Trainer) -> None:
     tensors, recipe, spec = weights.read(model)
-    assert (recipe, spec) == (trained.recipe, trained.spec)
-    own = trained.state.released.state_dict()
+    assert (recipe, spec) == (RECIPE, trained.spec)
+    own = trained.state.sampling_network.state_dict()
     assert tensors.keys() == own.keys()
     assert all(torch.equal(tensors[name], own[name]) for name in own)
     assert spec.shape == (1, 8, 8)
@@ -398,19 +465,19 @@ def test_a_weights_file_gives_back_what_was_written(model: Path, trained: Traine
 def test_any_memory_format_is_written_the_same(
     model: Path, tmp_path: Path, trained: Trainer
 ) -> None:
-    own = trained.state.released.state_dict()
+    own = trained.state.sampling_network.state_dict()
     assert any(not value.is_contiguous() for value in own.values())  # channels_last
     plain = {name: value.contiguous() for name, value in own.items()}
-    weights.write(tmp_path / "plain.safetensors", plain, trained.recipe, trained.spec)
+    weights.write(tmp_path / "plain.safetensors", plain, RECIPE, trained.spec)
     one, other = weights.read(model)[0], weights.read(tmp_path / "plain.safetensors")[0]
     assert all(torch.equal(one[name], other[name]) for name in plain)
 
 
 def test_the_same_model_is_the_same_bytes(tmp_path: Path, trained: Trainer) -> None:
     # A digest of a file can only stand for a model if the file is a function of the model.
-    own, contents = trained.state.released.state_dict(), set()
+    own, contents = trained.state.sampling_network.state_dict(), set()
     for k in range(8):
-        weights.write(tmp_path / f"{k}.safetensors", own, trained.recipe, trained.spec)
+        weights.write(tmp_path / f"{k}.safetensors", own, RECIPE, trained.spec)
         contents.add((tmp_path / f"{k}.safetensors").read_bytes())
     assert len(contents) == 1
 
@@ -447,6 +514,7 @@ def test_a_foreign_safetensors_file_is_refused_by_name(
 
 
 IMAGES = '{"size": [8, 8], "channels": 1, "classes": []}'
+NEWER = f"format = {options.FORMAT + 1}\nseed = 1"
 
 
 @pytest.mark.parametrize(
@@ -461,21 +529,25 @@ IMAGES = '{"size": [8, 8], "channels": 1, "classes": []}'
         ("sede = 1", IMAGES),
         ("seed = -1", IMAGES),
         ('"', IMAGES),
+        (NEWER, IMAGES),
+        ("diffusion = 3", IMAGES),
+        ("format = 2\n[distillation]\nstages = 3", IMAGES),
     ],
 )
+@pytest.mark.parametrize("format", weights.FORMATS)
 def test_a_header_that_makes_no_sense_is_refused_by_name(
-    tmp_path: Path, recipe: str, images: str
+    tmp_path: Path, recipe: str, images: str, format: str
 ) -> None:
     path = tmp_path / "odd.safetensors"
-    header = {"mezzotint": weights.FORMAT, "recipe": recipe, "images": images}
+    header = {"mezzotint": format, "recipe": recipe, "images": images}
     save_file({"weight": torch.zeros(2)}, path, header)
     with pytest.raises(ValueError, match=r"odd\.safetensors"):
         weights.read(path)
 
 
 def test_a_file_of_a_later_format_is_refused_by_name(model: Path, trained: Trainer) -> None:
-    header = {**weights.header(trained.recipe, trained.spec), "mezzotint": "999"}
-    weights.save(model, trained.state.released.state_dict(), header)
+    header = {**weights.header(RECIPE, trained.spec), "mezzotint": "999"}
+    weights.save(model, trained.state.sampling_network.state_dict(), header)
     with pytest.raises(ValueError, match=r"model\.safetensors.*999"):
         weights.read(model)
 
@@ -486,7 +558,7 @@ def test_an_error_while_writing_keeps_the_old_model(
     before = model.read_bytes()
     monkeypatch.setattr(weights, "save", full)
     with pytest.raises(OSError, match="No space left"):
-        weights.write(model, {"weight": torch.ones(3)}, trained.recipe, trained.spec)
+        weights.write(model, {"weight": torch.ones(3)}, RECIPE, trained.spec)
     assert model.read_bytes() == before
     assert [p.name for p in model.parent.iterdir()] == [model.name]
 
@@ -495,6 +567,6 @@ def test_a_copied_checkpoint_is_as_good_as_the_first(tmp_path: Path, trained: Tr
     path = save(tmp_path / "a", trained, 5)
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     assert latest_checkpoint(tmp_path / "b") == tmp_path / "b" / path.name
-    assert checkpoint.sha256(path / "model.safetensors") == checkpoint.sha256(
+    assert sha256(path / "model.safetensors") == sha256(
         tmp_path / "b" / path.name / "model.safetensors"
     )

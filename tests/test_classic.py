@@ -90,6 +90,17 @@ def test_the_states_kept_end_with_the_image(few_steps, small):
     assert not torch.equal(states[0], image)
 
 
+def test_sampling_leaves_the_network_as_it_was(few_steps, small):
+    before = {name: value.clone() for name, value in small.state_dict().items()}
+    kinds = [type(module) for module in small.modules()]
+    sampling(small.train(), (1, 1, 8, 8), torch.tensor([3]))
+    assert [type(module) for module in small.modules()] == kinds
+    assert small.state_dict().keys() == before.keys()
+    assert all(torch.equal(value, before[name]) for name, value in small.state_dict().items())
+    assert all(module.training for module in small.modules())
+    assert all(p.requires_grad for p in small.parameters())
+
+
 def test_labels_are_optional_and_matter(few_steps, small):
     images = []
     for labels in [None, torch.tensor([3]), torch.tensor([7])]:

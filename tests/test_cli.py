@@ -20,8 +20,11 @@ from mezzotint import weights
 from mezzotint.classic import GabiDiffUnet
 from mezzotint.cli import VERBS, main
 from mezzotint.config import UNet
-from mezzotint.options import leaves
+from mezzotint.data import ImageSpec
+from mezzotint.diffusion.schedules import SCHEDULES
+from mezzotint.options import from_toml, leaves
 from mezzotint.recipes import DDPM, DIGITS, RECIPES
+from mezzotint.shipped import shipped
 from models import random_model_file
 
 TINY = ["--width", "8", "--blocks", "1", "--embedding", "16", "--heads", "2", "--groups", "4",
@@ -134,7 +137,8 @@ def test_every_field_of_the_recipe_is_a_flag(recipe, cli):
     assert status == 0
     words = set(printed.split())
     for key, _ in leaves(RECIPES[recipe]):
-        if key != "name":  # a recipe's name follows from which recipe it is
+        # A recipe's name follows from which recipe it is, its objective from the verb.
+        if key not in ("name", "objective.name"):
             assert f"--{key}" in words, key
     sampling = {f"--{key.replace('_', '-')}" for key, _ in leaves(DIGITS.sampling)}
     for verb in ("sample", "gif"):
@@ -285,7 +289,7 @@ def test_gif_takes_fifty_steps_unless_told_otherwise(model, cli):
 
 def test_gif_films_a_model_of_fewer_than_fifty_steps(tmp_path, cli):
     recipe = tiny_recipe(
-        diffusion={"schedule": "linear", "timesteps": 20, "parametrization": "v"},
+        diffusion={"schedule": "original-linear", "timesteps": 20, "parametrization": "v"},
     )
     path = random_model_file(tmp_path / "short.safetensors", recipe)
     status, printed = cli("gif", path, 7, "--scale", 1)
@@ -347,11 +351,12 @@ def test_forward_shows_every_schedule_it_offers(cli, monkeypatch):
     data = mezzotint.ImageData(
         torch.zeros(10, 1, 32, 32, dtype=torch.uint8), torch.arange(10), tuple("0123456789")
     )
-    monkeypatch.setattr("mezzotint.build.load_data", lambda recipe, split="train": data)
+    monkeypatch.setattr("mezzotint.build.load_data", lambda section, split="train": data)
     for recipe in RECIPES:
-        for schedule in ("linear", "cosine", "flow"):
+        for schedule in SCHEDULES:
             status, printed = cli("forward", recipe, "--schedule", schedule)
             assert status == 0, printed
+            assert Path(printed.strip()).name == f"forward-{schedule}-7.png"
 
 
 # info
@@ -363,17 +368,37 @@ def test_info_prints_parameters_and_recipe_of_a_model(model, cli):
     tensors, recipe, _ = weights.read(model)
     assert f"{sum(t.numel() for t in tensors.values()):,}" in printed
     assert "8x8, 1 channel" in printed
-    toml = printed[printed.index('name = "digits"') :]
-    assert tomllib.loads(toml)["net"]["width"] == recipe.net.width
+    assert from_toml(printed[printed.index("format = ") :]) == recipe
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_info_prints_a_recipe_that_can_be_trained_from(recipe, cli, trained):
-    status, printed = cli("info", recipe)
+    status, printed = cli("info", recipe, "--recipe")
     assert status == 0
+    assert printed.startswith(f"# the recipe {recipe}\n")
     Path("copy.toml").write_text(printed)
     cli("train", "copy.toml")
     assert trained == [RECIPES[recipe]]
+
+
+@pytest.mark.parametrize("name", ["digits", "digits-fast"])
+def test_a_name_of_both_a_model_and_a_recipe_is_the_models(name, cli):
+    assert name in RECIPES
+    status, printed = cli("info", name)
+    assert status == 0
+    assert printed.splitlines()[0].split() == ["model", name]
+    path = shipped("models")[name]
+    assert str(path) in printed
+    assert from_toml(printed[printed.index("format = ") :]) == weights.read(path)[1]
+
+
+def test_a_name_of_a_recipe_alone_is_the_recipes_unless_something_lies_there(model, cli):
+    printed = cli("info", "ddpm")[1]
+    assert printed == cli("info", "ddpm", "--recipe")[1]
+    Path("ddpm").mkdir()
+    (Path("ddpm") / "model.safetensors").write_bytes(Path(model).read_bytes())
+    assert cli("info", "ddpm")[1].splitlines()[0].split() == ["model", "ddpm"]
+    assert cli("info", "ddpm", "--recipe")[1] == printed
 
 
 def test_info_does_not_break_long_lines(cli, monkeypatch):
@@ -427,10 +452,12 @@ def test_import_converts_the_originals_checkpoint(tmp_path, cli):
     status, printed = cli(*words)
     assert (status, printed.strip()) == (0, "original.safetensors")
     loaded = mezzotint.load("original.safetensors", "cpu")
-    assert loaded.spec == weights.ImageSpec((8, 8), 1, tuple("0123456789"))
+    assert loaded.spec == ImageSpec((8, 8), 1, tuple("0123456789"))
     assert isinstance(loaded.recipe.net, UNet)
+    tensors = weights.read(Path("original.safetensors"))[0]
+    assert tensors.keys() == network.state_dict().keys()
     for name, tensor in network.state_dict().items():
-        assert torch.equal(loaded.denoiser.network.state_dict()[name], tensor)
+        assert torch.equal(tensors[name], tensor), name
     assert cli("sample", "original.safetensors", 7, "--steps", 2, "--out", "a.png")[0] == 0
 
 
@@ -459,6 +486,8 @@ def test_import_converts_the_originals_checkpoint(tmp_path, cli):
         "sample MODEL 3 --scale 0",
         "sample MODEL 3 --eta 0.5",
         "sample MODEL 3 --device abacus",
+        "sample MODEL 3 --sampler consistency",
+        "sample MODEL 3 --out out.npz --scale 2",
         "sample MODEL 3 --out out.jpg",
         "sample MODEL 3 --out out",
         "gif MODEL 11",
@@ -484,6 +513,14 @@ def test_import_converts_the_originals_checkpoint(tmp_path, cli):
         "train --label-dropout 1.5",
         "train --seed -1",
         "train --batch 2 --accumulate 3",
+        "train --curriculum-until 0.3",
+        "train --optimizer adam --weight-decay 0.1",
+        "train --sampler consistency",
+        "train digits-fast --sampler heun",
+        "train digits-fast-refined --optimizer adamw",
+        "train digits-refined --reference nowhere",
+        "train digits-fast --teacher nowhere",
+        "train --fit pad",
         "train --schedule linear",
         "train --precision bf16",
         "train --resume nowhere",
@@ -498,7 +535,7 @@ def test_a_bad_value_is_refused_and_leaves_no_file_behind(words, model, cli, fol
         data = mezzotint.ImageData(
             torch.zeros(10, 1, size, size, dtype=torch.uint8), torch.arange(10), tuple("0123456789")
         )
-        monkeypatch.setattr("mezzotint.build.load_data", lambda recipe, split="train": data)
+        monkeypatch.setattr("mezzotint.build.load_data", lambda section, split="train": data)
     status, printed = cli(*words.replace("MODEL", str(model)).split())
     assert status != 0
     assert printed.strip()
@@ -563,7 +600,7 @@ def test_train_takes_a_recipe_file_with_a_base(cli, trained):
         ("[training]\nstpes = 9\n", "training.stpes", "steps"),
         ("[trainning]\nsteps = 9\n", "trainning", "training"),
         ('base = "ddmp"\n', "ddmp", "ddpm"),
-        ('[diffusion]\nloss = "hubber"\n', "hubber", "huber"),
+        ('[objective]\nloss = "hubber"\n', "hubber", "huber"),
         ('[net]\nname = "unett"\n', "unett", "unet"),
     ],
 )

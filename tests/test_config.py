@@ -12,12 +12,38 @@ import pytest
 from mezzotint import checks, config, options, recipes
 from mezzotint.config import Recipe, RecipeError
 from mezzotint.data import DATASETS, KINDS
-from mezzotint.diffusion.objectives import LOSSES, TIMES, WEIGHTINGS
 from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS
 from mezzotint.diffusion.schedules import SCHEDULES
+from mezzotint.earlier_versions import FORMAT
 from mezzotint.nets import NETS
+from mezzotint.objectives import LOSSES, TIMES, WEIGHTINGS
 from mezzotint.recipes import RECIPES, as_recipe, find
 from mezzotint.samplers import GRIDS, SAMPLERS
+from mezzotint.training.optimizers import OPTIMIZERS
+
+# A change to each kind of objective.
+DENOISING: dict[str, Any] = {
+    "objective": {
+        "name": "denoising",
+        "curriculum_start": 0.1,
+        "loss": "huber",
+        "weighting": "min-snr",
+    },
+    "sampling": {"sampler": "heun"},
+}
+DISTILLATION: dict[str, Any] = {
+    "objective": {"name": "distillation", "teacher": "t", "interval": [0.25, 0.5], "stages": 3},
+    "sampling": {"sampler": "consistency"},
+}
+REFINEMENT: dict[str, Any] = {
+    "objective": {"name": "refinement", "reference": "r", "sha256": "0" * 64, "wrong_labels": 0.5},
+    "sampling": {"sampler": "heun"},
+}
+ADVERSARIAL: dict[str, Any] = {
+    "objective": {"name": "adversarial", "reference": "r", "critic": 8, "instance_noise": 0.0},
+    "training": {"optimizer": "adam", "weight_decay": 0.0},
+    "sampling": {"sampler": "consistency"},
+}
 
 # A change of every kind of field, some of them away from what any named recipe has.
 CHANGES: list[dict[str, Any]] = [
@@ -26,9 +52,15 @@ CHANGES: list[dict[str, Any]] = [
     {"data": {"folder": "C:\\data\\mnist", "size": 20, "fit": "pad"}},
     {"net": {"name": "unet", "depth": 2}},
     {"net": {"name": "lean", "heads": 2}},
-    {"training": {"clip": 1.0, "compile": True, "learning_rate": 1e-5, "ema": 0.0}},
-    {"sampling": {"interval": [0.25, 0.75], "sampler": "ddim", "eta": 0.5, "clip": False}},
-    {"diffusion": {"curriculum_start": 0.1, "loss": "huber", "weighting": "min-snr"}},
+    {"training": {"clip_gradient": 1.0, "compile": True, "learning_rate": 1e-5, "ema": 0.0}},
+    {
+        **DENOISING,
+        "sampling": {"interval": [0.25, 0.75], "sampler": "ddim", "eta": 0.5, "clip": False},
+    },
+    DENOISING,
+    DISTILLATION,
+    REFINEMENT,
+    ADVERSARIAL,
 ]
 
 
@@ -36,7 +68,9 @@ CHANGES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("changes", CHANGES, ids=str)
 def test_a_recipe_survives_toml(name: str, changes: dict[str, Any]) -> None:
     recipe = as_recipe(name, changes)
-    back = options.from_toml(options.to_toml(recipe))
+    text = options.to_toml(recipe)
+    assert text.startswith(f"format = {FORMAT}\n")
+    back = options.from_toml(text)
     assert back == recipe
     # Equal is not enough: 1 == 1.0 == True.
     kinds = [[type(value) for _, value in options.leaves(r)] for r in (back, recipe)]
@@ -58,17 +92,20 @@ def test_ddpm_is_the_original_system() -> None:
     assert ddpm.net == config.UNet(width=64, depth=4, embedding=128, groups=8)
     diffusion = ddpm.diffusion
     assert (diffusion.schedule, diffusion.timesteps, diffusion.parametrization) == (
-        "linear",
+        "original-linear",
         1000,
         "eps",
     )
-    assert (diffusion.loss, diffusion.weighting, diffusion.times) == ("l1", "constant", "uniform")
-    assert diffusion.label_dropout == 0
+    assert ddpm.objective == config.Denoising(
+        loss="l1", weighting="constant", times="uniform", label_dropout=0.0
+    )
+    assert ddpm.objective.curriculum_start == 1  # off
     training = ddpm.training
     assert (training.optimizer, training.learning_rate, training.batch) == ("adam", 1e-4, 64)
     # 1000 epochs of 60,000 images, the last batch of each filled up.
     assert training.steps == 1000 * 60_000 // 64 == 937_500
     assert (training.decay, training.warmup, training.ema) == ("none", 0, 0)
+    assert (training.clip_gradient, training.weight_decay, training.balance) == (None, None, "none")
     assert training.sample_every == 1000
     sampling = ddpm.sampling
     assert (sampling.sampler, sampling.steps, sampling.guidance) == ("ddpm", 1000, 1)
@@ -79,16 +116,22 @@ def test_ddpm_is_the_original_system() -> None:
 REGISTRIES = [
     (config.Diffusion, "schedule", SCHEDULES),
     (config.Diffusion, "parametrization", PARAMETRIZATIONS),
-    (config.Diffusion, "loss", LOSSES),
-    (config.Diffusion, "weighting", WEIGHTINGS),
-    (config.Diffusion, "times", TIMES),
+    (config.Denoising, "loss", LOSSES),
+    (config.Denoising, "weighting", WEIGHTINGS),
+    (config.Denoising, "times", TIMES),
+    (config.Distillation, "times", TIMES),
+    (config.Refinement, "weighting", WEIGHTINGS),
+    (config.Refinement, "times", TIMES),
+    (config.Training, "optimizer", OPTIMIZERS),
     (config.Sampling, "sampler", SAMPLERS),
     (config.Sampling, "grid", GRIDS),
 ]
 
 
 @pytest.mark.parametrize(
-    ("section", "field", "registry"), REGISTRIES, ids=[r[1] for r in REGISTRIES]
+    ("section", "field", "registry"),
+    REGISTRIES,
+    ids=[f"{section.__name__}.{field}" for section, field, _ in REGISTRIES],
 )
 def test_choices_are_the_registrys_keys(section: type, field: str, registry: dict) -> None:
     hint = typing.get_type_hints(section)[field]
@@ -115,6 +158,27 @@ def test_net_sections_are_the_registered_networks() -> None:
         assert typing.get_args(typing.get_type_hints(kind)["name"]) == (kind().name,)
 
 
+def test_objective_sections_tell_themselves_apart_by_name() -> None:
+    kinds = typing.get_args(typing.get_type_hints(Recipe)["objective"])
+    names = [kind().name for kind in kinds]
+    assert names == ["denoising", "distillation", "refinement", "adversarial"]
+    for kind, name in zip(kinds, names, strict=True):
+        assert typing.get_args(typing.get_type_hints(kind)["name"]) == (name,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "initial", "few_step"),
+    [(DENOISING, None, False), (DISTILLATION, "t", True), (REFINEMENT, "r", False),
+     (ADVERSARIAL, "r", True)],
+    ids=["denoising", "distillation", "refinement", "adversarial"],
+)  # fmt: skip
+def test_an_objective_decides_what_to_begin_from_and_how_to_sample(
+    changes: dict[str, Any], initial: str | None, few_step: bool
+) -> None:
+    recipe = as_recipe("digits", changes)
+    assert (recipe.initial_model, recipe.few_step) == (initial, few_step)
+
+
 @pytest.mark.parametrize("name", NETS)
 def test_net_sections_have_their_networks_arguments_and_defaults(name: str) -> None:
     section = as_recipe("digits", {"net": {"name": name}}).net
@@ -128,18 +192,23 @@ def test_net_sections_have_their_networks_arguments_and_defaults(name: str) -> N
 
 
 def test_every_field_explains_itself_and_has_a_default_within_its_range() -> None:
-    sections = [Recipe(), as_recipe("ddpm")]
+    sections = list(RECIPES.values())
+    names = {recipe.objective.name for recipe in sections} | {
+        recipe.net.name for recipe in sections
+    }
+    assert names == {"denoising", "distillation", "refinement", "adversarial", "lean", "unet"}
     for recipe in sections:
         for section in (
             recipe.data,
             recipe.net,
             recipe.diffusion,
+            recipe.objective,
             recipe.training,
             recipe.sampling,
         ):
             for field in dataclasses.fields(section):
-                if type(section) in (config.Lean, config.UNet) and field.name == "name":
-                    continue  # explained by the flag
+                if section in (recipe.net, recipe.objective) and field.name == "name":
+                    continue  # explained by the flag, or by the verb that chooses it
                 assert field.metadata["help"], field.name
                 assert field.metadata["help"][0].islower(), field.name
     # Replacing everything by itself runs every check on every default.
@@ -167,7 +236,10 @@ def refused(changes: Any, *words: str, recipe: str = "digits") -> None:
         ({"net": {"widht": 5}}, ["'net.widht'", "'width'"]),
         ({"net": {"depth": 5}}, ["'net.depth'"]),  # the other network's
         ({"net": {"name": "unet", "patch": 5}}, ["'net.patch'"]),
-        ({"diffusion": {"losss": "l1"}}, ["'diffusion.losss'", "'loss'"]),
+        ({"objective": {"losss": "l1"}}, ["'objective.losss'", "'loss'"]),
+        ({"objective": {"teacher": "digits"}}, ["'objective.teacher'"]),  # another objective's
+        ({"distillation": {"teacher": "x"}}, ["'distillation'", "objective, with name ="]),
+        ({"refinement": {"reference": "x"}}, ["'refinement'", "objective, with name ="]),
     ],
     ids=str,
 )
@@ -188,7 +260,12 @@ def test_a_key_like_no_other_is_refused_without_a_guess() -> None:
             {"diffusion": {"schedule": "cosin"}},
             ["diffusion.schedule", "'cosin'", "'cosine'", "flow"],
         ),
-        ({"diffusion": {"loss": "L1"}}, ["diffusion.loss", "'L1'", "l1, l2, huber"]),
+        ({"objective": {"loss": "L1"}}, ["objective.loss", "'L1'", "l1, l2, huber"]),
+        (
+            {"objective": {"name": "distilation"}},
+            ["objective.name", "'distilation'", "Did you mean 'distillation'"],
+        ),
+        ({"objective": {"name": 3}}, ["objective.name", "3", "denoising, distillation"]),
         ({"sampling": {"sampler": "hun"}}, ["sampling.sampler", "'hun'", "'heun'"]),
         ({"training": {"optimizer": "adamW"}}, ["training.optimizer", "'adamW'", "'adamw'"]),
         ({"data": {"name": "mnits"}}, ["data.name", "'mnits'", "'mnist'"]),
@@ -214,7 +291,7 @@ def test_unknown_values_are_refused_with_the_nearest(changes: Any, words: list[s
         ({"training": {"learning_rate": "fast"}}, ["training.learning_rate", "'fast'", "a number"]),
         ({"training": {"learning_rate": True}}, ["training.learning_rate", "True", "a number"]),
         ({"training": {"compile": 1}}, ["training.compile", "1", "true or false"]),
-        ({"training": {"clip": "1"}}, ["training.clip", "'1'", "a number"]),
+        ({"training": {"clip_gradient": "1"}}, ["training.clip_gradient", "'1'", "a number"]),
         ({"data": {"folder": 3}}, ["data.folder", "3", "text"]),
         ({"name": 3}, ["name", "3", "text"]),
         ({"sampling": {"interval": 0.5}}, ["sampling.interval", "0.5", "2 numbers"]),
@@ -222,6 +299,7 @@ def test_unknown_values_are_refused_with_the_nearest(changes: Any, words: list[s
         ({"sampling": {"interval": [0, "1"]}}, ["sampling.interval", "'1'", "a number"]),
         ({"training": 5}, ["training", "5", "section"]),
         ({"net": "unet"}, ["net", "'unet'", "section"]),
+        ({"objective": "denoising"}, ["objective", "'denoising'", "section"]),
     ],
     ids=str,
 )
@@ -241,9 +319,12 @@ def test_wrong_types_are_refused_in_words(changes: Any, words: list[str]) -> Non
         ),
         ({"training": {"learning_rate": math.nan}}, ["training.learning_rate", "nan", "finite"]),
         ({"training": {"learning_rate": math.inf}}, ["training.learning_rate", "inf", "finite"]),
-        ({"training": {"clip": -1.0}}, ["training.clip", "-1.0", "at least 1e-06"]),
-        ({"diffusion": {"label_dropout": 1.1}}, ["diffusion.label_dropout", "1.1", "from 0 to 1"]),
-        ({"diffusion": {"curriculum_start": 0}}, ["diffusion.curriculum_start", "0.001 to 1"]),
+        (
+            {"training": {"clip_gradient": -1.0}},
+            ["training.clip_gradient", "-1.0", "at least 1e-06"],
+        ),
+        ({"objective": {"label_dropout": 1.1}}, ["objective.label_dropout", "1.1", "from 0 to 1"]),
+        ({"objective": {"curriculum_start": 0}}, ["objective.curriculum_start", "0.001 to 1"]),
         ({"sampling": {"guidance": -1}}, ["sampling.guidance", "-1", "at least 0"]),
         ({"sampling": {"interval": [0.5, 2]}}, ["sampling.interval", "2.0", "from 0 to 1"]),
         ({"data": {"size": 0}}, ["data.size", "0", "at least 1"]),
@@ -257,7 +338,7 @@ def test_values_out_of_range_are_refused_with_the_range(changes: Any, words: lis
     refused(changes, *words)
 
 
-@pytest.mark.parametrize("key", ["steps", "learning_rate", "clip"])
+@pytest.mark.parametrize("key", ["steps", "learning_rate", "clip_gradient"])
 def test_whole_numbers_beyond_floats_are_refused_in_words(key: str) -> None:
     # TOML's integers have no end in Python; 10^400 has no float.
     with pytest.raises(RecipeError, match=f"training.{key}"):
@@ -274,11 +355,52 @@ def test_whole_numbers_beyond_floats_are_refused_in_words(key: str) -> None:
         ({"sampling": {"interval": [0.5, 0.5]}}, ["interval", "[0.5, 0.5]", "empty"]),
         ({"sampling": {"interval": [0.8, 0.2]}}, ["interval", "[0.8, 0.2]", "empty"]),
         ({"training": {"batch": 4, "accumulate": 5}}, ["training.accumulate", "5", "4"]),
+        (
+            {"training": {"optimizer": "adam", "weight_decay": 0.01}},
+            ["training.weight_decay", "0.01", "adamw or muon"],
+        ),
+        ({"objective": {"curriculum_until": 0.3}}, ["objective.curriculum_until", "0.3", "start"]),
+        ({"objective": {"name": "distillation"}}, ["objective.teacher", "mezzotint distill"]),
+        ({"objective": {"name": "refinement"}}, ["objective.reference", "mezzotint refine"]),
+        ({"objective": {"name": "adversarial"}}, ["objective.reference", "mezzotint refine"]),
+        (
+            {**DISTILLATION, "objective": DISTILLATION["objective"] | {"interval": [0.5, 0.5]}},
+            ["objective.interval", "[0.5, 0.5]", "empty"],
+        ),
+        (
+            {"sampling": {"sampler": "consistency"}},
+            ["sampling.sampler", "'consistency'", "mezzotint distill"],
+        ),
+        (
+            {**DISTILLATION, "sampling": {"sampler": "ddim"}},
+            ["sampling.sampler", "'ddim'", "'consistency'"],
+        ),
+        (
+            {**REFINEMENT, "sampling": {"sampler": "consistency"}},
+            ["sampling.sampler", "'consistency'"],
+        ),
+        (
+            {**ADVERSARIAL, "sampling": {"sampler": "heun"}},
+            ["sampling.sampler", "'heun'", "'consistency'"],
+        ),
+        ({**ADVERSARIAL, "training": {}}, ["training.optimizer", "'muon'", "'adam'"]),
+        (
+            {**ADVERSARIAL, "training": {"optimizer": "adam", "batch": 7}},
+            ["training.batch", "7", "pairs"],
+        ),
     ],
     ids=str,
 )
 def test_contradictions_between_fields_are_refused(changes: Any, words: list[str]) -> None:
     refused(changes, *words)
+
+
+def test_weight_decay_is_that_of_the_optimizers_that_have_one() -> None:
+    assert config.Training().decoupled_decay == 0.01
+    assert config.Training(weight_decay=0.5).decoupled_decay == 0.5
+    assert config.Training(weight_decay=0.0).decoupled_decay == 0
+    none = {"optimizer": "adam", "weight_decay": 0.0}
+    assert as_recipe("digits", {"training": none}).training.weight_decay == 0
 
 
 def test_whole_numbers_are_welcome_where_a_fraction_may_stand() -> None:
@@ -287,7 +409,7 @@ def test_whole_numbers_are_welcome_where_a_fraction_may_stand() -> None:
     assert type(changed.sampling.guidance) is float
 
 
-# --- Changing the kind of network.
+# --- Changing the kind of network or objective.
 
 
 def test_naming_another_network_takes_that_networks_defaults() -> None:
@@ -301,6 +423,14 @@ def test_naming_the_same_network_keeps_its_settings() -> None:
     assert as_recipe(wide, {"net": {"name": "lean", "blocks": 1}}).net == config.Lean(
         width=48, blocks=1
     )
+
+
+def test_naming_another_objective_takes_that_objectives_defaults() -> None:
+    huber = as_recipe("digits", {"objective": {"loss": "huber", "times": "uniform"}})
+    changed = as_recipe(huber, {"objective": {"name": "refinement", "reference": "r"}})
+    assert changed.objective == config.Refinement(reference="r")
+    kept = as_recipe(changed, {"objective": {"name": "refinement", "beta": 0.5}})
+    assert kept.objective == config.Refinement(reference="r", beta=0.5)
 
 
 # --- TOML files of users.
@@ -317,6 +447,12 @@ def test_a_file_names_only_what_differs_from_its_base(tmp_path: Path) -> None:
     assert find(path) == as_recipe("ddpm", {"name": "mine", "training": {"steps": 2000}})
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_whole_recipe_is_a_file_too(tmp_path: Path, name: str) -> None:
+    recipe = as_recipe(name, {"name": "mine", "seed": 3})
+    assert find(written(tmp_path, options.to_toml(recipe), "other.toml")) == recipe
+
+
 def test_a_file_without_base_derives_from_digits_and_may_name_itself(tmp_path: Path) -> None:
     path = written(tmp_path, 'name = "other"\n[net]\nwidth = 16\n')
     assert find(path) == as_recipe("digits", {"name": "other", "net": {"width": 16}})
@@ -329,6 +465,7 @@ def test_a_file_without_base_derives_from_digits_and_may_name_itself(tmp_path: P
         ("base = 3", ["base", "3"]),
         ('base = ["ddpm"]', ["base", "['ddpm']"]),
         ("[training]\nstep = 5", ["'training.step'", "'steps'"]),
+        ("[diffusion]\nloss = 'l1'", ["'diffusion.loss'", "objective.loss"]),
         ("[training\nsteps = 5", ["mine.toml", "not valid TOML"]),
         ("[training]\nsteps = 5\nsteps = 6", ["mine.toml", "not valid TOML"]),
     ],
@@ -368,11 +505,11 @@ def test_the_named_recipes_survive_a_file_of_changes(tmp_path: Path) -> None:
 
 def test_differences_name_each_changed_field_old_and_new() -> None:
     old = as_recipe("digits")
-    new = as_recipe(old, {"seed": 4, "training": {"batch": 32, "clip": 1.0}})
+    new = as_recipe(old, {"seed": 4, "training": {"batch": 32, "clip_gradient": 1.0}})
     assert options.differences(old, new) == [
         "seed: 0 -> 4",
         "training.batch: 64 -> 32",
-        "training.clip: None -> 1.0",
+        "training.clip_gradient: None -> 1.0",
     ]
     assert options.differences(old, as_recipe("digits")) == []
 

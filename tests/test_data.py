@@ -16,8 +16,8 @@ from common import tiny_recipe
 from mezzotint import build
 from mezzotint.data import ImageData, check_labels, idx
 from mezzotint.data.idx_sets import MNIST
-from mezzotint.diffusion.objectives import Objective
-from mezzotint.training.trainer import Trainer
+from mezzotint.objectives.denoising import DenoisingObjective
+from mezzotint.run import make_trainer
 
 ASSETS = Path(str(resources.files("mezzotint"))) / "assets" / "mnist"
 
@@ -249,12 +249,12 @@ def test_the_training_files_do_not_pass_for_the_test_files(copied: Path) -> None
 
 
 def test_the_recipe_names_folder_split_and_size(copied: Path) -> None:
-    recipe = tiny_recipe(data={"folder": str(copied), "size": 32, "fit": "pad"})
-    data = build.load_data(recipe, "test")
+    section = tiny_recipe(data={"folder": str(copied), "size": 32, "fit": "pad"}).data
+    data = build.load_data(section, "test")
     assert data.images.shape == (10_000, 1, 32, 32)
     assert torch.equal(data.images[..., 2:30, 2:30], MNIST("test").images)
     with pytest.raises(FileNotFoundError, match="train-images"):
-        build.load_data(recipe)  # the training split is not in this folder
+        build.load_data(section)  # the training split is not in this folder
 
 
 # --- ImageData.
@@ -399,15 +399,15 @@ def test_fitting_leaves_the_left_half_lit(fit: Any) -> None:
 
 def test_training_sees_images_lit_on_the_left_on_the_left(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Tensor] = []
-    compute = Objective.__call__
+    compute = DenoisingObjective.loss
 
-    def spy(self: Objective, denoiser: Any, x0: Tensor, *rest: Any) -> Tensor:
+    def spy(self: DenoisingObjective, denoiser: Any, x0: Tensor, *rest: Any) -> Tensor:
         seen.append(x0.clone())
         return compute(self, denoiser, x0, *rest)
 
-    monkeypatch.setattr(Objective, "__call__", spy)
+    monkeypatch.setattr(DenoisingObjective, "loss", spy)
     data = left_half(20, 8)
-    Trainer(tiny_recipe(), data).run()
+    make_trainer(tiny_recipe(), data).run()
     assert len(seen) == 10
     batches = torch.cat(seen)
     assert (batches[..., 4:] == -1).all()

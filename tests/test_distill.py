@@ -10,8 +10,10 @@ from common import as_if_killed, tiny_data, tiny_recipe
 from mezzotint import load, options, shipped, weights
 from mezzotint.cli import main
 from mezzotint.cli.distill import student_of
+from mezzotint.config import Distillation
+from mezzotint.earlier import INITIAL
+from mezzotint.files import sha256
 from mezzotint.model import find_weights
-from mezzotint.training.checkpoint import sha256
 from models import random_model_file
 
 
@@ -38,10 +40,13 @@ def test_the_student_takes_over_data_network_and_guidance(teacher: Path) -> None
     student = student_of(str(teacher))
     assert student.data == theirs.data
     assert student.net == theirs.net
-    assert student.diffusion.parametrization == theirs.diffusion.parametrization
-    assert student.diffusion.label_dropout == 0
-    assert student.distillation.sha256 == sha256(teacher)
-    assert (student.distillation.guidance, student.distillation.interval) == (2.0, (0.2, 0.9))
+    assert student.diffusion == theirs.diffusion
+    assert isinstance(student.objective, Distillation)
+    assert student.objective.teacher == student.initial_model == str(teacher)
+    assert student.objective.sha256 == sha256(teacher)
+    assert (student.objective.guidance, student.objective.interval) == (2.0, (0.2, 0.9))
+    assert student.few_step
+    assert student.name == "digits-fast"
     assert (student.sampling.sampler, student.sampling.guidance) == ("consistency", 1.0)
     assert options.from_toml(options.to_toml(student)) == student
 
@@ -62,7 +67,9 @@ def test_from_teacher_to_students_images(teacher: Path, tmp_path: Path) -> None:
     ]
     run("distill", str(teacher), "--out", str(out), *short)
     student = load(out)
-    assert student.recipe.distillation.teacher == str(teacher)
+    assert student.recipe.initial_model == str(teacher)
+    assert student.recipe.few_step
+    assert (out / INITIAL).read_bytes() == teacher.read_bytes()
     images = student.sample([3, 7], seed=1)
     assert images.shape == (2, 1, 8, 8)
     assert not torch.equal(images, student.sample([3, 7], seed=2))
@@ -74,7 +81,9 @@ def test_from_teacher_to_students_images(teacher: Path, tmp_path: Path) -> None:
 def test_a_stopped_student_goes_on_with_the_same_bits(teacher: Path, tmp_path: Path) -> None:
     settings = ["--steps", "4", "--batch", "8", "--warmup", "1", "--sample-every", "0"]
     run("distill", str(teacher), "--out", str(tmp_path / "a"), "--save-every", "2", *settings)
-    run("train", "--resume", str(as_if_killed(tmp_path / "a", tmp_path / "b")))
+    second = as_if_killed(tmp_path / "a", tmp_path / "b")
+    teacher.unlink()  # the run has it
+    run("train", "--resume", str(second))
     one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in "ab")
     assert one == two
 

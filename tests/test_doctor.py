@@ -64,3 +64,36 @@ def test_the_command_says_it_all(
         "cats 54", "dogs 18", "consider --balance classes", "parameters", "images/s",
     ):  # fmt: skip
         assert expected in said, expected
+
+
+SMALL = """
+[net]
+width = 8
+blocks = 1
+embedding = 16
+heads = 2
+groups = 4
+[training]
+batch = 8
+"""
+EXTRA = {"digits with eta": '[sampling]\nsampler = "ddim"\neta = 0.5\n'}
+
+
+@pytest.mark.parametrize(
+    "recipe", ["digits", "digits-fast", "digits-refined", "digits-fast-refined", *EXTRA]
+)
+def test_what_training_would_take_is_said_for_every_kind_of_recipe(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the model that it would begin from, and without its way of sampling."""
+    made = tiny_data(40)
+    np.savez(tmp_path / "tiny.npz", images=made.images.numpy(), labels=made.labels.numpy())
+    path = tmp_path / "mine.toml"
+    path.write_text(f'base = "{recipe.split()[0]}"\n{SMALL}{EXTRA.get(recipe, "")}')
+    with pytest.raises(SystemExit) as stopped:
+        main(["doctor", f"npz:{tmp_path / 'tiny.npz'}", "--recipe", str(path)])
+    assert stopped.value.code in (0, None), stopped.value
+    said = capsys.readouterr().out
+    assert "recipe:    mine" in said
+    assert "steps of 8" in said
+    assert "images/s" in said

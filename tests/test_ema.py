@@ -8,6 +8,7 @@ from torch import nn
 
 from common import tiny_data, tiny_recipe
 from mezzotint import weights
+from mezzotint.run import make_trainer
 from mezzotint.training.checkpoint import load_checkpoint, save_checkpoint
 from mezzotint.training.ema import Ema
 from mezzotint.training.trainer import Trainer
@@ -94,14 +95,18 @@ def test_the_average_is_no_part_of_the_graph_and_ready_to_sample() -> None:
 # --- In training.
 
 
+def tiny_trainer(**training: object) -> Trainer:
+    return make_trainer(tiny_recipe(training=training), tiny_data())
+
+
 def trained(steps: int, **training: object) -> Trainer:
-    trainer = Trainer(tiny_recipe(training={"steps": steps, **training}), tiny_data())
+    trainer = tiny_trainer(steps=steps, **training)
     trainer.run()
     return trainer
 
 
 def test_one_step_moves_the_average_from_the_start_but_not_onto_the_weights() -> None:
-    start = Trainer(tiny_recipe(), tiny_data()).state
+    start = tiny_trainer().state
     after = trained(1, warmup=0).state
     assert after.ema is not None
     before = start.network.state_dict()
@@ -118,13 +123,13 @@ def test_one_step_moves_the_average_from_the_start_but_not_onto_the_weights() ->
 
 def test_training_follows_the_formula_step_by_step() -> None:
     seen: list[dict[str, torch.Tensor]] = []
-    trainer = Trainer(tiny_recipe(training={"steps": 6, "ema": 0.35}), tiny_data())
+    trainer = tiny_trainer(steps=6, ema=0.35)
     expected = {k: v.detach().clone() for k, v in trainer.state.network.named_parameters()}
     update = trainer.state.ema.update  # type: ignore[union-attr]
 
-    def spy(source: nn.Module, n: int) -> None:
+    def spy(source: nn.Module, n: int, skip: torch.Tensor | None = None) -> None:
         seen.append({k: v.detach().clone() for k, v in source.named_parameters()})
-        update(source, n)
+        update(source, n, skip)
 
     trainer.state.ema.update = spy  # type: ignore[union-attr, method-assign]
     trainer.run()
@@ -132,16 +137,16 @@ def test_training_follows_the_formula_step_by_step() -> None:
         decay = min(0.35, (1 + n) / (10 + n))
         expected = {k: decay * expected[k] + (1 - decay) * own[k] for k in own}
     assert len(seen) == 6
-    for name, value in trainer.state.released.named_parameters():
+    for name, value in trainer.state.sampling_network.named_parameters():
         torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_released_names_are_the_bare_networks(compiled: bool) -> None:
+def test_names_of_the_average_are_the_bare_networks(compiled: bool) -> None:
     # Nothing is compiled until the first step; the names would already have changed.
-    trainer = Trainer(tiny_recipe(training={"compile": compiled}), tiny_data())
-    bare = Trainer(tiny_recipe(training={"ema": 0.0}), tiny_data()).state.network.state_dict()
-    assert list(trainer.state.released.state_dict()) == list(bare)
+    trainer = tiny_trainer(compile=compiled)
+    bare = tiny_trainer(ema=0.0).state.network.state_dict()
+    assert list(trainer.state.sampling_network.state_dict()) == list(bare)
     names = [n for n in trainer.state.tensors() if n.startswith("network.")]
     assert names == [f"network.{name}" for name in bare]
     assert not any("module." in n or "_orig_mod" in n or n == "n_averaged" for n in bare)
@@ -149,16 +154,17 @@ def test_released_names_are_the_bare_networks(compiled: bool) -> None:
 
 def test_the_averages_bits_survive_save_and_load(tmp_path: Path) -> None:
     trainer = trained(4)
-    recipe, released = trainer.recipe, trainer.state.released.state_dict()
-    path = save_checkpoint(tmp_path, trainer.state, recipe, trainer.spec, keep=1)
+    average = trainer.state.sampling_network.state_dict()
+    header = weights.header(tiny_recipe(training={"steps": 4}), trainer.spec)
+    path = save_checkpoint(tmp_path, trainer.state, header, keep=1)
     tensors, _, _ = weights.read(path / "model.safetensors")
-    assert tensors.keys() == released.keys()
-    assert all(torch.equal(tensors[name], released[name]) for name in released)
+    assert tensors.keys() == average.keys()
+    assert all(torch.equal(tensors[name], average[name]) for name in average)
 
-    other = Trainer(recipe, tiny_data())
+    other = tiny_trainer(steps=4)
     load_checkpoint(path, other.state)
     for ours, theirs in [
-        (other.state.released, trainer.state.released),
+        (other.state.sampling_network, trainer.state.sampling_network),
         (other.state.network, trainer.state.network),
     ]:
         for name, value in theirs.state_dict().items():
@@ -166,11 +172,15 @@ def test_the_averages_bits_survive_save_and_load(tmp_path: Path) -> None:
     # The average and the network are two things, and neither took the other's place.
     assert any(
         not torch.equal(a, b)
-        for a, b in zip(other.state.released.parameters(), other.state.network.parameters(), strict=True)
-    )  # fmt: skip
+        for a, b in zip(
+            other.state.sampling_network.parameters(),
+            other.state.network.parameters(),
+            strict=True,
+        )
+    )
 
 
-def test_without_an_average_the_network_itself_is_released() -> None:
+def test_without_an_average_the_network_itself_is_sampled_from() -> None:
     trainer = trained(2, ema=0.0)
     assert trainer.state.ema is None
-    assert trainer.state.released is trainer.state.network
+    assert trainer.state.sampling_network is trainer.state.network

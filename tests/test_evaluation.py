@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from common import tiny_recipe
+from common import tiny_data, tiny_recipe
 from mezzotint import evaluation
 from mezzotint.cli import main
-from mezzotint.data import ImageData
+from mezzotint.config import Data, RecipeError
+from mezzotint.data import ImageData, ImageSpec
 from mezzotint.data.foreign import Images, read_images
 from mezzotint.data.idx_sets import MNIST as mnist
 from mezzotint.metrics.features import SHIPPED, load_classifier, look
@@ -76,6 +77,7 @@ def test_evaluating_twice_with_one_seed_gives_the_same_numbers(
     documents = [json.loads(result.to_json()) for result in results]
     assert documents[0]["results"] == documents[1]["results"]
     assert set(documents[0]["results"]) <= set(MEASURES)
+    assert {"denoising_loss", "bits_vlb", "bits_ode"} <= set(documents[0]["results"])
     protocol = documents[0]["protocol"]
     assert protocol["images_per_class"] == [14] * 10
     assert protocol["seeds"] == [3]
@@ -163,6 +165,61 @@ def test_too_few_images_are_refused_before_any_is_drawn(small: Reference, tmp_pa
         evaluation.evaluate_model(model, small, count=0)
 
 
+def test_a_model_of_other_classes_is_not_asked_about_the_test_images(
+    small: Reference, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(sampling={"guidance": 1.0})
+    model = load(random_model_file(tmp_path / "model.safetensors", recipe, classes=0))
+    assert evaluation.test_images_of(model, small) is None
+    found = evaluation.evaluate_model(model, small, count=140, steps=1, bits=4)
+    assert not {"denoising_loss", "bits_vlb", "bits_ode", "accuracy"} & set(found.values)
+    assert "digit_fid" in found.values
+    assert "other classes" in found.protocol["left_out"]
+    with pytest.raises(RecipeError, match="without classes"):
+        evaluation.classify(model, small.test)
+
+
+def test_test_images_are_shown_to_a_model_as_it_knows_images(
+    small: Reference, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(data={"size": 12, "fit": "pad", "background": 9})
+    path = random_model_file(tmp_path / "model.safetensors", recipe, channels=3, size=12)
+    found = evaluation.test_images_of(load(path), small)
+    assert found is not None
+    assert found.spec == ImageSpec((12, 12), 3, tuple("0123456789"))
+    expected = small.test.in_channels(3).fitted((12, 12), "pad", 9)
+    assert torch.equal(found.images, expected.images)
+    assert torch.equal(found.labels, small.test.labels)
+
+
+def test_the_held_out_loss_is_that_of_the_recipes_own_denoising(
+    small: Reference, tmp_path: Path
+) -> None:
+    """Whatever else a model was trained for, its loss is one of denoising."""
+    rows, losses = torch.arange(600), {}
+    for name, objective in {
+        "l2": {},
+        "l1": {"loss": "l1", "label_dropout": 1.0, "times": "uniform"},
+        "refined": {"name": "refinement", "reference": "digits"},
+    }.items():
+        recipe = tiny_recipe(data={"size": 8}, objective=objective)
+        model = load(random_model_file(tmp_path / f"{name}.safetensors", recipe))
+        test = evaluation.test_images_of(model, small)
+        assert test is not None
+        losses[name] = evaluation.held_out_loss(model, test, rows, 3)
+        assert losses[name] == evaluation.held_out_loss(model, test, rows, 3)
+    assert losses["refined"] == losses["l2"]
+    assert losses["l1"] != losses["l2"]
+
+
+def test_a_judge_of_other_classes_is_refused_by_name(tmp_path: Path) -> None:
+    made = tiny_data(40, classes=3, size=28)
+    path = tmp_path / "three.npz"
+    np.savez(path, images=made.images.numpy(), labels=made.labels.numpy())
+    with pytest.raises(RecipeError, match=r"digits-plain tells 0, 1, .*--judge and --witness"):
+        evaluation.reference_of(Data(name=f"npz:{path}"))
+
+
 def test_pictures_of_two_sizes_or_broken_ones_are_refused_by_name(tmp_path: Path) -> None:
     from PIL import Image
 
@@ -209,8 +266,15 @@ def test_the_command_measures_images_of_others_and_refuses_sampling_options(
     images, labels = small.train.images[:200, 0].numpy(), small.train.labels[:200].numpy()
     np.savez(tmp_path / "a.npz", images=images, labels=labels)
     out = tmp_path / "out"
-    for refused in (["--steps", "3"], ["--seeds", "2"], ["--sweep", "steps=1,2"]):
-        with pytest.raises(SystemExit, match="options of sampling do not apply"):
+    for refused in (
+        ["--steps", "3"],
+        ["--seeds", "2"],
+        ["--sweep", "steps=1,2"],
+        ["--count", "10000"],
+        ["--bits", "4"],
+        ["--classify", "4"],
+    ):
+        with pytest.raises(SystemExit, match=rf"a\.npz holds images: {refused[0]} is for models"):
             main(["evaluate", str(tmp_path / "a.npz"), "--out", str(out), *refused])
     assert not out.exists()
     with pytest.raises(SystemExit) as stopped:
@@ -222,3 +286,59 @@ def test_the_command_measures_images_of_others_and_refuses_sampling_options(
     assert sorted(p.name for p in out.iterdir()) == [
         f"evaluation.{k}" for k in ("json", "md", "png")
     ]
+
+
+@pytest.mark.parametrize("option", ["--guidance 0", "--eta 0", "--no-clip"])
+def test_sampling_options_that_are_0_or_off_are_refused_for_images_too(
+    option: str, tmp_path: Path, small: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "reference_of", lambda *chosen: small)
+    np.savez(tmp_path / "a.npz", images=small.train.images[:200, 0].numpy())
+    words = [str(tmp_path / "a.npz"), "--out", str(tmp_path / "out"), *option.split()]
+    with pytest.raises(SystemExit, match=r"a\.npz holds images: .* for models"):
+        main(["evaluate", *words])
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_uses_a_shipped_model_as_a_classifier_too(
+    tmp_path: Path,
+    small: Reference,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(evaluation, "reference_of", lambda *chosen: small)
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "out"
+    words = ["evaluate", "digits", "--out", str(out)]
+    with pytest.raises(SystemExit, match="--against goes with images"):
+        main([*words, "--against", "a.npz"])
+    with pytest.raises(SystemExit, match=r"there is no model at digit:.*Did you mean 'digits'"):
+        main(["evaluate", "digit"])
+    assert not out.exists()
+    with pytest.raises(SystemExit) as stopped:
+        main([*words, "--count", "140", "--steps", "2", "--classify", "20"])
+    assert stopped.value.code in (0, None)
+    found = json.loads((out / "evaluation.json").read_text())
+    assert found["protocol"]["source"] == "digits"
+    assert (found["protocol"]["images"], found["protocol"]["sampling"]["steps"]) == (140, 2)
+    assert found["results"]["as_classifier"]["mean"] > 0.5
+    assert "denoising_loss" in found["results"]
+    assert "digits: 140 images" in capsys.readouterr().out
+
+
+def test_as_many_images_are_drawn_as_asked_for_or_ten_thousand(
+    tmp_path: Path, small: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "reference_of", lambda *chosen: small)
+    counts: list[int] = []
+
+    def refuse(*_: object, count: int, **__: object) -> None:
+        counts.append(count)
+        raise ValueError("enough is known")
+
+    monkeypatch.setattr(evaluation, "evaluate_model", refuse)
+    path = random_model_file(tmp_path / "model.safetensors", tiny_recipe())
+    for words in ([], ["--count", "300"], ["--sweep", "guidance=1,2"]):
+        with pytest.raises(SystemExit, match="enough is known"):
+            main(["evaluate", str(path), "--out", str(tmp_path / "out"), *words])
+    assert counts == [10_000, 300, 10_000]

@@ -14,10 +14,15 @@ from mezzotint.diffusion.likelihood import (
     variational_bound,
 )
 from mezzotint.diffusion.parametrizations import Prediction
-from mezzotint.diffusion.schedules import Schedule, cosine, flow, linear
+from mezzotint.diffusion.schedules import SCHEDULES, Schedule, flow, linear
 
-SCHEDULES = [flow(), linear(1000), cosine(1000)]
 MEAN, STD = 0.1, 0.3
+
+every_schedule = pytest.mark.parametrize(
+    "schedule",
+    [make(None if name == "flow" else 1000) for name, make in SCHEDULES.items()],
+    ids=SCHEDULES,
+)
 
 
 def log_density(x: torch.Tensor) -> torch.Tensor:
@@ -31,7 +36,7 @@ def pixels_of_the_gaussian(count: int) -> torch.Tensor:
     return ((x.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=["flow", "linear", "cosine"])
+@every_schedule
 def test_probability_flow_gives_a_gaussians_log_density(schedule: Schedule) -> None:
     x = MEAN + STD * torch.randn(
         8, 1, 6, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64
@@ -43,7 +48,7 @@ def test_probability_flow_gives_a_gaussians_log_density(schedule: Schedule) -> N
     torch.testing.assert_close(found, log_density(x), rtol=0, atol=0.25)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=["flow", "linear", "cosine"])
+@every_schedule
 def test_both_bounds_are_a_gaussians_bits_when_the_denoiser_is_exact(schedule: Schedule) -> None:
     x, exact = pixels_of_the_gaussian(400), Gaussian(schedule, MEAN, STD)
     width = 36 * math.log(2 / 255)

@@ -1,6 +1,7 @@
 """Sampling from a weights file: what comes out, what it depends on, and what is refused."""
 
 import dataclasses
+import re
 import shutil
 import time
 from itertools import pairwise
@@ -12,11 +13,11 @@ from safetensors.torch import load_file, save_file
 import mezzotint
 from common import tiny_data, tiny_recipe
 from mezzotint import pixels, weights
-from mezzotint.model import ImageNoise
-from mezzotint.samplers import GRIDS, SAMPLERS, make_grid
+from mezzotint.data import ImageSpec
+from mezzotint.run import make_trainer
+from mezzotint.samplers import GRIDS, SAMPLERS, ImageNoise, make_grid
 from mezzotint.training.checkpoint import save_checkpoint
-from mezzotint.training.trainer import Trainer
-from models import random_model_file
+from models import model_for, random_model_file
 
 LABELS = [3, 1, 4, 1, 5, 9, 2, 6]
 
@@ -70,19 +71,20 @@ def test_a_file_a_run_folder_and_a_checkpoint_folder_load_alike(file, model, tmp
     for path in (str(file), run, str(checkpoint)):
         loaded = mezzotint.load(path, "cpu")
         assert loaded.recipe == tiny_recipe()
-        assert loaded.spec == weights.ImageSpec((8, 8), 1, tuple("0123456789"))
+        assert loaded.spec == ImageSpec((8, 8), 1, tuple("0123456789"))
         assert torch.equal(loaded.sample(LABELS, seed=5), images)
 
 
 def test_of_a_run_that_is_not_finished_the_newest_whole_checkpoint_is_loaded(tmp_path):
     recipe = tiny_recipe(training={"ema": 0.0})
-    trainer = Trainer(recipe, tiny_data())
+    trainer = make_trainer(recipe, tiny_data())
     for step in (2, 4, 6):
         trainer.state.step = step
         with torch.no_grad():
             for parameter in trainer.state.network.parameters():
                 parameter.fill_(step)
-        save_checkpoint(tmp_path / "checkpoints", trainer.state, recipe, trainer.spec, keep=3)
+        header = weights.header(recipe, trainer.spec)
+        save_checkpoint(tmp_path / "checkpoints", trainer.state, header, keep=3)
     cut = tmp_path / "checkpoints" / "step-00000006" / "model.safetensors"
     cut.write_bytes(cut.read_bytes()[:-8])
     loaded = mezzotint.load(tmp_path, "cpu")
@@ -161,7 +163,8 @@ def test_a_device_that_is_not_there_is_refused_by_name(file):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_samples_are_uint8_one_per_label_and_the_same_each_time(sampler, model):
+def test_samples_are_uint8_one_per_label_and_the_same_each_time(sampler):
+    model = model_for(sampler)
     images = model.sample(LABELS, sampler=sampler)
     assert images.shape == (8, 1, 8, 8)
     assert images.dtype == torch.uint8
@@ -170,7 +173,8 @@ def test_samples_are_uint8_one_per_label_and_the_same_each_time(sampler, model):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_every_grid_works_with_every_sampler(sampler, model):
+def test_every_grid_works_with_every_sampler(sampler):
+    model = model_for(sampler)
     images = [model.sample([3], sampler=sampler, grid=grid, steps=4) for grid in GRIDS]
     assert all(image.float().std() > 0 for image in images)
     # On continuous time "linspace" is "trailing"; the others lead elsewhere.
@@ -179,7 +183,7 @@ def test_every_grid_works_with_every_sampler(sampler, model):
 
 def test_three_channels_and_a_table_of_steps_work_too(tmp_path):
     recipe = tiny_recipe(
-        diffusion={"schedule": "linear", "timesteps": 20, "parametrization": "v"},
+        diffusion={"schedule": "original-linear", "timesteps": 20, "parametrization": "v"},
         net={"name": "unet", "width": 8, "depth": 2, "embedding": 16, "groups": 4},
     )
     path = random_model_file(tmp_path / "rgb.safetensors", recipe, channels=3)
@@ -192,7 +196,8 @@ def test_three_channels_and_a_table_of_steps_work_too(tmp_path):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_an_image_is_the_same_at_any_batch_size_and_among_any_others(sampler, model):
+def test_an_image_is_the_same_at_any_batch_size_and_among_any_others(sampler):
+    model = model_for(sampler)
     whole = model.sample(LABELS, sampler=sampler, seed=11, batch=8)
     for batch in (1, 3):
         assert furthest(model.sample(LABELS, sampler=sampler, seed=11, batch=batch), whole) <= 1
@@ -204,10 +209,13 @@ def test_an_image_is_the_same_at_any_batch_size_and_among_any_others(sampler, mo
         assert furthest(images[k - 1], whole[k - 1]) > 5  # the other labels did change theirs
         first = model.sample(LABELS[: k + 1], sampler=sampler, seed=11)
         assert furthest(first[k], whole[k]) <= 1
+        alone = model.sample(LABELS[k : k + 1], sampler=sampler, seed=11, first=k)
+        assert furthest(alone[0], whole[k]) <= 1
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_images_of_one_label_differ_from_each_other_and_between_seeds(sampler, model):
+def test_images_of_one_label_differ_from_each_other_and_between_seeds(sampler):
+    model = model_for(sampler)
     images = torch.cat([model.sample([7] * 4, sampler=sampler, seed=seed) for seed in (0, 1)])
     for k in range(8):
         for j in range(k):
@@ -226,7 +234,8 @@ def test_the_largest_seed_is_a_seed(model):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_trajectory_falls_from_noise_at_1_to_the_sample_at_0(sampler, model):
+def test_a_trajectory_falls_from_noise_at_1_to_the_sample_at_0(sampler):
+    model = model_for(sampler)
     labels = LABELS * 8
     trajectory = model.trajectory(labels, sampler=sampler, seed=4, steps=5)
     assert trajectory.x.shape == trajectory.x0.shape == (6, 64, 1, 8, 8)
@@ -255,7 +264,7 @@ def test_one_step_is_enough(model):
 def by_hand(model, labels, sampler="heun", steps=3):
     """Samples of the bare network, neither guided nor clipped."""
     grid = make_grid(model.recipe.sampling.grid, model.denoiser.schedule, steps)
-    noise = ImageNoise(0, range(len(LABELS)), (1, 8, 8))
+    noise = ImageNoise(0, range(len(LABELS)), (1, 8, 8), torch.device("cpu"))
     *_, last = SAMPLERS[sampler](model.denoiser, noise(), grid, labels, noise)
     return pixels.to_uint8(last.x)
 
@@ -349,6 +358,7 @@ def test_an_impossible_seed_is_refused_at_once(seed, idle):
         ("interval", (0.5, 0.5), "empty"),
         ("interval", (0.5, 1.5), "from 0 to 1"),
         ("eta", 0.5, "ddim"),
+        ("sampler", "consistency", "distilled models"),
         ("clip", 1, "true or false"),
     ],
 )
@@ -359,7 +369,17 @@ def test_an_option_out_of_range_is_refused_before_any_compute(option, value, wor
     assert time.perf_counter() - start < 1
 
 
-@pytest.mark.parametrize("batch", [-1, 1.5, "abc"])
+@pytest.mark.parametrize("sampler", sorted(set(SAMPLERS) - {"consistency"}))
+def test_a_few_step_model_is_sampled_by_its_own_sampler_alone(sampler):
+    few_step = model_for("consistency")
+    few_step = dataclasses.replace(
+        few_step, denoiser=dataclasses.replace(few_step.denoiser, network=Forbidden())
+    )
+    with pytest.raises(ValueError, match=rf"{re.escape(repr(sampler))}.*'consistency'"):
+        few_step.sample([1, 2], sampler=sampler)
+
+
+@pytest.mark.parametrize("batch", [0, -1, 1.5, True, "abc"])
 def test_an_impossible_batch_is_refused_by_name(batch, idle):
     with pytest.raises(ValueError, match="batch"):
         idle.sample([1, 2], batch=batch)
@@ -380,9 +400,9 @@ def test_a_misspelt_option_or_choice_is_refused_with_the_nearest(options, meant,
         idle.sample([1], **options)
 
 
-def test_moments_refuses_before_the_first_step_is_asked_for(idle):
+def test_denoising_refuses_before_the_first_step_is_asked_for(idle):
     with pytest.raises(ValueError, match="label 11"):
-        idle.moments([11])
+        idle.denoise([11])
 
 
 def test_the_next_request_works_after_a_refusal(model):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mezzotint.config import Training
 from mezzotint.training.muon import MOMENTUM, Muon, orthogonalize
-from mezzotint.training.optimizer import ADAM_SHARE, make_optimizer
+from mezzotint.training.optimizers import ADAMW_SCALE, OPTIMIZERS
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -56,15 +56,13 @@ def test_matrices_move_by_the_formula_and_the_rest_as_under_adamw() -> None:
     torch.manual_seed(0)
     network, twin = Small(), Small()
     twin.load_state_dict(network.state_dict())
-    optimizer = make_optimizer(
-        network, Training(optimizer="muon", learning_rate=0.02, weight_decay=0.1)
-    )
+    optimizer = OPTIMIZERS["muon"](network, Training(learning_rate=0.02, weight_decay=0.1))
     assert isinstance(optimizer, Muon)
     for group in optimizer.param_groups:
-        group["lr"] = 0.02 * group.get("share", 1.0)
+        group["lr"] = 0.02 * group.get("lr_scale", 1.0)
     rest = ("conv.bias", "tall.bias", "table.weight", "norm.weight", "norm.bias")
     theirs = dict(twin.named_parameters())
-    adamw = torch.optim.AdamW([theirs[n] for n in rest], lr=0.02 * ADAM_SHARE, weight_decay=0)
+    adamw = torch.optim.AdamW([theirs[n] for n in rest], lr=0.02 * ADAMW_SCALE, weight_decay=0)
     moments = {name: torch.zeros_like(theirs[name]) for name in ("conv.weight", "tall.weight")}
     for step in range(3):
         gradients(network, step)
@@ -86,7 +84,81 @@ def test_matrices_move_by_the_formula_and_the_rest_as_under_adamw() -> None:
 def test_parameters_without_gradients_stay() -> None:
     network = Small()
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
-    optimizer = make_optimizer(network, Training(optimizer="muon", weight_decay=0.1))
+    optimizer = OPTIMIZERS["muon"](network, Training(weight_decay=0.1))
     optimizer.step()
     for name, parameter in network.named_parameters():
         assert torch.equal(parameter, before[name]), name
+
+
+def test_weights_decay_by_a_hundredth_of_the_rate_unless_told_otherwise() -> None:
+    for given, decay in [(None, 0.01), (0.0, 0.0), (0.1, 0.1)]:
+        groups = OPTIMIZERS["muon"](Small(), Training(weight_decay=given)).param_groups
+        matrices, rest = (group["weight_decay"] for group in groups)
+        assert (matrices, rest) == (decay, 0)
+
+
+def begun() -> tuple[Small, Muon]:
+    """A network after two steps, with gradients for a third."""
+    torch.manual_seed(0)
+    network = Small()
+    optimizer = OPTIMIZERS["muon"](network, Training(learning_rate=0.02, weight_decay=0.1))
+    assert isinstance(optimizer, Muon)
+    for step in range(2):
+        gradients(network, step)
+        optimizer.step()
+    gradients(network, 2)
+    return network, optimizer
+
+
+def everything(network: Small, optimizer: Muon) -> dict[str, Tensor]:
+    """Weights and moments."""
+    tensors = {name: p.detach().clone() for name, p in network.named_parameters()}
+    for name, parameter in network.named_parameters():
+        for key, value in optimizer.state[parameter].items():
+            tensors[f"{name}.{key}"] = value.clone()
+    assert sum(name.endswith("momentum") for name in tensors) == 2
+    return tensors
+
+
+def not_finite(network: Small) -> None:
+    for parameter in network.parameters():
+        parameter.grad = torch.full_like(parameter, torch.nan)
+
+
+def test_a_step_to_skip_changes_neither_weights_nor_moments() -> None:
+    network, optimizer = begun()
+    before = everything(network, optimizer)
+    not_finite(network)
+    optimizer.found_inf = torch.tensor(1.0)  # as torch's gradient scaler says it
+    optimizer.step()
+    for name, value in everything(network, optimizer).items():
+        assert torch.equal(value, before[name]), name
+    optimizer.found_inf = torch.tensor(0.0)
+    gradients(network, 2)
+    optimizer.step()
+    plain, twin = begun()
+    twin.step()
+    expected = everything(plain, twin)
+    for name, value in everything(network, optimizer).items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_matrices_are_skipped_by_a_number_that_the_host_does_not_look_at() -> None:
+    """As on a GPU, where it is a tensor there."""
+    network, optimizer = begun()
+    before = everything(network, optimizer)
+    (matrices,) = (group for group in optimizer.param_groups if group.get("use_muon"))
+    not_finite(network)
+    with torch.no_grad():
+        optimizer._step_matrices(matrices, torch.tensor(1.0))
+    for name, value in everything(network, optimizer).items():
+        assert torch.equal(value, before[name]), name
+    gradients(network, 2)
+    plain, twin = begun()
+    with torch.no_grad():
+        optimizer._step_matrices(matrices, torch.tensor(0.0))
+        twin._step_matrices(twin.param_groups[0])
+    expected = everything(plain, twin)
+    for name, value in everything(network, optimizer).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-6, atol=1e-8)
+    assert not torch.equal(network.conv.weight, before["conv.weight"])

@@ -1,25 +1,25 @@
-"""The objective: losses, weightings, times, label dropout and the curriculum."""
+"""The denoising objective: losses, weightings, times, label dropout and the curriculum; and the noise that
+training draws for any objective."""
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from common import tiny_data, tiny_recipe
+from mezzotint import build
 from mezzotint.diffusion.denoiser import NetworkDenoiser
-from mezzotint.diffusion.objectives import (
-    LOSSES,
-    TIMES,
-    WEIGHTINGS,
-    Curriculum,
-    Objective,
-    Question,
-    constant,
-    l2,
-    min_snr,
-)
 from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS, target
 from mezzotint.diffusion.process import diffuse
 from mezzotint.diffusion.schedules import SCHEDULES
+from mezzotint.objectives import LOSSES, TIMES, WEIGHTINGS, Curriculum, DenoisingObjective
+from mezzotint.objectives.base import Draws, Objective
+from mezzotint.objectives.denoising import DenoisingDraws
+from mezzotint.objectives.losses import constant, l2, min_snr
+from mezzotint.training.trainer import Trainer
 
 TORCH = {
     "l1": lambda a, b: F.l1_loss(a, b, reduction="none"),
@@ -51,10 +51,24 @@ def denoiser(parametrization: str, schedule: str) -> NetworkDenoiser:
     return NetworkDenoiser(Answer(images(3)), SCHEDULES[schedule](1000), own)
 
 
-def question(eps: Tensor) -> Question:
-    # Not quite 1: there, a flow leaves nothing of the image, and eps cannot be asked for it.
-    t = torch.tensor([0.001, 0.01, 0.1, 0.5, 0.9, 0.999], dtype=torch.float64)
-    return Question(t, eps, torch.full((len(eps),), 0.5))
+# Not quite 1: there, a flow leaves nothing of the image, and eps cannot be asked for it.
+DRAWS = DenoisingDraws(
+    torch.tensor([0.001, 0.01, 0.1, 0.5, 0.9, 0.999], dtype=torch.float64), torch.full((6,), 0.5)
+)
+
+
+def objective(**choices: object) -> DenoisingObjective:
+    return replace(DenoisingObjective(null_label=10), **choices)  # type: ignore[arg-type]
+
+
+def loss_of(
+    made: DenoisingObjective,
+    asked: NetworkDenoiser,
+    labels: Tensor | None = None,
+    draws: DenoisingDraws = DRAWS,
+) -> Tensor:
+    """The loss of images(1) under the noise images(2)."""
+    return made.loss(asked, images(1), labels, draws, images(2)[:, None])
 
 
 def uniforms(count: int, seed: int = 0) -> Tensor:
@@ -77,11 +91,10 @@ def test_every_loss_is_torchs_and_grows_with_the_error(name: str) -> None:
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("name", WEIGHTINGS)
 def test_every_weighting_gives_each_image_a_finite_positive_loss(name: str, schedule: str) -> None:
-    x0, eps = images(1), images(2)
     for parametrization in PARAMETRIZATIONS:
         for loss in LOSSES.values():
-            objective = Objective(loss=loss, weighting=WEIGHTINGS[name])
-            losses = objective(denoiser(parametrization, schedule), x0, None, question(eps))
+            made = objective(loss_function=loss, weighting=WEIGHTINGS[name])
+            losses = loss_of(made, denoiser(parametrization, schedule))
             assert losses.shape == (6,)
             assert losses.isfinite().all()
             assert (losses > 0).all()
@@ -95,26 +108,25 @@ def test_constant_weighting_is_the_plain_loss_of_the_networks_own_target(
 ) -> None:
     x0, eps = images(1), images(2)
     asked = denoiser(parametrization, schedule)
-    own = Objective(loss=LOSSES[loss], weighting=constant)(asked, x0, None, question(eps))
-    level = asked.schedule.level(question(eps).t)
+    own = loss_of(objective(loss_function=LOSSES[loss], weighting=constant), asked)
+    level = asked.schedule.level(DRAWS.t)
     truth = target(asked.parametrization, level, x0, eps)
     plain = TORCH[loss](images(3), truth).flatten(1).mean(1)
     torch.testing.assert_close(own, plain, rtol=1e-9, atol=1e-12)
 
 
 def test_the_loss_of_eps_with_l1_is_the_originals() -> None:
-    x0, eps = images(1), images(2)
-    losses = Objective(loss=LOSSES["l1"])(denoiser("eps", "linear"), x0, None, question(eps))
-    torch.testing.assert_close(losses.mean(), F.l1_loss(eps, images(3)))
+    losses = loss_of(objective(loss_function=LOSSES["l1"]), denoiser("eps", "original-linear"))
+    torch.testing.assert_close(losses.mean(), F.l1_loss(images(2), images(3)))
 
 
-@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize("schedule", [name for name in SCHEDULES if name != "flow"])
 @pytest.mark.parametrize("parametrization", ["eps", "x0", "v"])
 def test_min_snr_weighs_as_published(parametrization: str, schedule: str) -> None:
     """Hang et al. 2023, section 3.4, for variance-preserving schedules."""
     x0, eps = images(1), images(2)
     asked = denoiser(parametrization, schedule)
-    level = asked.schedule.level(question(eps).t)
+    level = asked.schedule.level(DRAWS.t)
     snr = level.alpha.square() / level.sigma.square()
     published = {
         "eps": snr.clamp(max=5) / snr,
@@ -123,7 +135,7 @@ def test_min_snr_weighs_as_published(parametrization: str, schedule: str) -> Non
     }[parametrization]
     assert (snr.min() < 5) & (snr.max() > 5)
     squared = (images(3) - target(asked.parametrization, level, x0, eps)).square()
-    own = Objective(loss=l2, weighting=min_snr)(asked, x0, None, question(eps))
+    own = loss_of(objective(loss_function=l2, weighting=min_snr), asked)
     expected = published * squared.flatten(1).mean(1)
     torch.testing.assert_close(own, expected, rtol=1e-9, atol=0)
 
@@ -132,8 +144,7 @@ def test_min_snr_weighs_as_published(parametrization: str, schedule: str) -> Non
 def test_a_weighting_of_the_image_error_holds_whatever_the_network_predicts(schedule: str) -> None:
     """The same belief about the image, said in four ways, costs the same."""
     x0, eps, guess = images(1), images(2), images(3)
-    asked = question(eps)
-    level = SCHEDULES[schedule](1000).level(asked.t)
+    level = SCHEDULES[schedule](1000).level(DRAWS.t)
     x_t = diffuse(x0, eps, level)
     alpha, sigma = level.alpha[:, None, None, None], level.sigma[:, None, None, None]
     implied = (x_t - alpha * guess) / sigma
@@ -141,7 +152,7 @@ def test_a_weighting_of_the_image_error_holds_whatever_the_network_predicts(sche
     for own in PARAMETRIZATIONS.values():
         network = Answer(target(own, level, guess, implied))
         told = NetworkDenoiser(network, SCHEDULES[schedule](1000), own)
-        losses.append(Objective(weighting=min_snr)(told, x0, None, asked))
+        losses.append(loss_of(objective(weighting=min_snr), told))
     for other in losses[1:]:
         torch.testing.assert_close(other, losses[0], rtol=1e-6, atol=0)
 
@@ -149,9 +160,9 @@ def test_a_weighting_of_the_image_error_holds_whatever_the_network_predicts(sche
 def test_the_network_sees_the_noisy_image_its_step_and_its_labels() -> None:
     x0, eps, labels = images(1), images(2), torch.tensor([3, 1, 4, 1, 5, 9])
     asked = denoiser("eps", "linear")
-    Objective()(asked, x0, labels, question(eps))
+    loss_of(objective(), asked, labels)
     ((x_t, steps, given),) = asked.network.asked
-    level = asked.schedule.level(question(eps).t)
+    level = asked.schedule.level(DRAWS.t)
     torch.testing.assert_close(x_t, diffuse(x0, eps, level))
     torch.testing.assert_close(steps, torch.tensor([1.0, 10, 100, 500, 900, 999]))
     assert torch.equal(given, labels)
@@ -191,15 +202,21 @@ def test_logit_normal_times_are_a_stratified_standard_normal_through_the_sigmoid
     assert logits.std().item() == pytest.approx(1, abs=1e-3)
 
 
-SHAPE = torch.Size((20_000, 1, 1, 1))
+COUNT = 20_000
+
+
+def draw(
+    made: DenoisingObjective, schedule: str, timesteps: int | None = None, *, count: int = COUNT,
+    seed: int = 0, progress: float = 1.0,
+) -> DenoisingDraws:  # fmt: skip
+    source = torch.Generator().manual_seed(seed)
+    return made.draw(count, SCHEDULES[schedule](timesteps), source, progress)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("times", TIMES)
 def test_discrete_schedules_are_asked_at_their_steps_only(times: str, schedule: str) -> None:
-    objective, source = Objective(times=TIMES[times]), torch.Generator().manual_seed(0)
-    asked = objective.ask(SHAPE, SCHEDULES[schedule](10), source, 1.0)
-    steps = asked.t * 10
+    steps = draw(objective(times=TIMES[times]), schedule, 10).t * 10
     torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-12)
     counts = steps.round().long().bincount(minlength=11).tolist()
     assert len(counts) == 11
@@ -211,41 +228,50 @@ def test_discrete_schedules_are_asked_at_their_steps_only(times: str, schedule: 
 
 
 def test_continuous_schedules_are_asked_anywhere() -> None:
-    asked = Objective().ask(SHAPE, SCHEDULES["flow"](), torch.Generator().manual_seed(0), 1.0)
-    assert len(asked.t.unique()) == SHAPE[0]
-    assert asked.t.dtype == torch.float64
-    assert ((asked.t > 0) & (asked.t < 1)).all()
+    t = draw(objective(), "flow").t
+    assert len(t.unique()) == COUNT
+    assert t.dtype == torch.float64
+    assert ((t > 0) & (t < 1)).all()
 
 
-def test_questions_come_from_the_generator_alone() -> None:
-    shape, schedule = torch.Size((8, 1, 2, 2)), SCHEDULES["linear"](1000)
+def test_draws_come_from_the_generator_alone() -> None:
     torch.manual_seed(1)
-    first = Objective().ask(shape, schedule, torch.Generator().manual_seed(7), 1.0)
+    first = draw(objective(), "linear", 1000, count=8, seed=7)
     torch.manual_seed(2)
-    again = Objective().ask(shape, schedule, torch.Generator().manual_seed(7), 1.0)
-    other = Objective().ask(shape, schedule, torch.Generator().manual_seed(8), 1.0)
-    for name in ("t", "eps", "hidden"):
+    again = draw(objective(), "linear", 1000, count=8, seed=7)
+    other = draw(objective(), "linear", 1000, count=8, seed=8)
+    for name in ("t", "label_u"):
         assert torch.equal(getattr(first, name), getattr(again, name))
         assert not torch.equal(getattr(first, name), getattr(other, name))
-    part = first.part(slice(2, 5))
-    assert torch.equal(part.t, first.t[2:5])
-    assert torch.equal(part.eps, first.eps[2:5])
-    assert torch.equal(part.hidden, first.hidden[2:5])
 
 
-def test_the_noise_asked_about_is_standard_normal() -> None:
-    shape = torch.Size((100, 1, 32, 32))
-    eps = Objective().ask(shape, SCHEDULES["flow"](), torch.Generator().manual_seed(0), 1.0).eps
-    assert eps.mean().item() == pytest.approx(0, abs=5 / eps.numel() ** 0.5)
-    assert eps.std().item() == pytest.approx(1, abs=5 / (2 * eps.numel()) ** 0.5)
+@pytest.mark.parametrize("rows", [slice(2, 5), torch.tensor([6, 0, 3])], ids=["slice", "rows"])
+def test_a_part_of_draws_is_those_rows_of_all_its_tensors(rows: slice | Tensor) -> None:
+    draws = draw(objective(), "linear", 1000, count=8)
+    part = draws.part(rows)
+    assert isinstance(part, DenoisingDraws)
+    assert torch.equal(part.t, draws.t[rows])
+    assert torch.equal(part.label_u, draws.label_u[rows])
 
 
-def test_labels_are_hidden_image_by_image_at_the_rate_asked_for() -> None:
-    objective = Objective(label_dropout=0.1, null_label=10)
-    shape = torch.Size((100_000, 1, 1, 1))
-    asked = objective.ask(shape, SCHEDULES["flow"](), torch.Generator().manual_seed(0), 1.0)
+def test_the_loss_of_a_batch_is_that_of_its_parts() -> None:
+    asked = denoiser("flow", "flow")
+    made, labels = objective(label_dropout=0.5), torch.tensor([3, 1, 4, 1, 5, 9])
+    draws = replace(DRAWS, label_u=torch.linspace(0.1, 0.9, 6))
+    whole = loss_of(made, asked, labels, draws)
+    for rows in (slice(0, 2), slice(2, 6), torch.tensor([5, 1])):
+        part = NetworkDenoiser(Answer(images(3)[rows]), asked.schedule, asked.parametrization)
+        own = made.loss(
+            part, images(1)[rows], labels[rows], draws.part(rows), images(2)[rows, None]
+        )
+        torch.testing.assert_close(own, whole[rows], rtol=0, atol=0)
+
+
+def test_labels_are_dropped_image_by_image_at_the_rate_asked_for() -> None:
+    made = objective(label_dropout=0.1)
+    draws = draw(made, "flow", count=100_000)
     labels = torch.arange(100_000) % 10
-    given = objective.drop(labels, asked.hidden)
+    given = made.drop(labels, draws.label_u)
     dropped = given == 10
     # Five standard deviations around 10,000.
     assert 9_526 <= dropped.sum() <= 10_474
@@ -255,27 +281,24 @@ def test_labels_are_hidden_image_by_image_at_the_rate_asked_for() -> None:
     assert runs.mean().item() == pytest.approx(10, abs=0.5)
     assert runs.var().item() == pytest.approx(9, rel=0.3)
     # ... whichever class it shows and however noisy it is.
-    for part in (*(labels == k for k in range(10)), asked.t < 0.5, asked.t > 0.9):
+    for part in (*(labels == k for k in range(10)), draws.t < 0.5, draws.t > 0.9):
         share = dropped[part].double().mean().item()
         assert share == pytest.approx(0.1, abs=5 * 0.3 / part.sum().item() ** 0.5)
 
 
-@pytest.mark.parametrize(("rate", "hidden"), [(0.0, 0), (0.3, 2), (1.0, 6)])
-def test_the_network_sees_exactly_the_labels_left(rate: float, hidden: int) -> None:
-    x0, labels = images(1), torch.tensor([3, 1, 4, 1, 5, 9])
-    draws = torch.tensor([0.0, 0.299, 0.301, 0.5, 0.9, 1 - 2**-24])
+@pytest.mark.parametrize(("rate", "dropped"), [(0.0, 0), (0.3, 2), (1.0, 6)])
+def test_the_network_sees_exactly_the_labels_left(rate: float, dropped: int) -> None:
+    labels = torch.tensor([3, 1, 4, 1, 5, 9])
+    draws = replace(DRAWS, label_u=torch.tensor([0.0, 0.299, 0.301, 0.5, 0.9, 1 - 2**-24]))
     asked = denoiser("eps", "linear")
-    whole = question(images(2))
-    Objective(label_dropout=rate, null_label=10)(
-        asked, x0, labels, Question(whole.t, whole.eps, draws)
-    )
+    loss_of(objective(label_dropout=rate), asked, labels, draws)
     ((_, _, given),) = asked.network.asked
-    assert given.tolist() == [10] * hidden + labels.tolist()[hidden:]
+    assert given.tolist() == [10] * dropped + labels.tolist()[dropped:]
 
 
-def test_without_labels_there_is_nothing_to_hide() -> None:
+def test_without_labels_there_is_nothing_to_drop() -> None:
     asked = denoiser("eps", "linear")
-    Objective(label_dropout=1.0, null_label=10)(asked, images(1), None, question(images(2)))
+    loss_of(objective(label_dropout=1.0), asked)
     ((_, _, given),) = asked.network.asked
     assert given is None
 
@@ -290,10 +313,58 @@ def test_the_curriculum_grows_evenly_from_its_start_to_all_times() -> None:
 @pytest.mark.parametrize("times", TIMES)
 @pytest.mark.parametrize("schedule", ["linear", "flow"])
 def test_times_beyond_the_horizon_are_not_asked_yet(times: str, schedule: str) -> None:
-    objective = Objective(times=TIMES[times], curriculum=Curriculum(start=0.1, until=0.5))
-    made = SCHEDULES[schedule](1000 if schedule == "linear" else None)
+    made = objective(times=TIMES[times], curriculum=Curriculum(start=0.1, until=0.5))
+    timesteps = 1000 if schedule == "linear" else None
     for progress, horizon in [(0.0, 0.1), (0.25, 0.55), (0.5, 1.0), (1.0, 1.0)]:
-        t = objective.ask(SHAPE, made, torch.Generator().manual_seed(0), progress).t
+        t = draw(made, schedule, timesteps, progress=progress).t
         assert t.max() <= horizon + 1e-12
         assert t.max() > 0.9 * horizon
         assert t.mean().item() == pytest.approx(horizon / 2, abs=0.02)
+
+
+# --- the noise that training draws --------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorder(Objective[Draws]):
+    """Remembers the noise it is given."""
+
+    noises: ClassVar[int] = 3
+
+    given: list[Tensor] = field(default_factory=list)
+
+    def draw(self, count: int, schedule: object, generator: object, progress: float) -> Draws:
+        return Draws(torch.full((count,), 0.5, dtype=torch.float64))
+
+    def loss(
+        self, denoiser: NetworkDenoiser, x0: Tensor, labels: object, draws: Draws, noise: Tensor
+    ) -> Tensor:
+        self.given.append(noise)
+        return denoiser(x0, draws.t, None).x0.flatten(1).mean(1)
+
+
+def recorded(place: str, accumulate: int) -> list[Tensor]:
+    """The noise of two steps of 500 images each."""
+    data = tiny_data()
+    recipe = tiny_recipe(training={"batch": 500, "accumulate": accumulate, "draws": place})
+    recorder = Recorder()
+    trainer = Trainer(build.new_denoiser(recipe, data.spec), recorder, data, recipe.training)
+    for _ in range(2):
+        trainer.step()
+    return list(torch.cat(recorder.given).chunk(2))
+
+
+@pytest.mark.parametrize("place", ["cpu", "device"])
+def test_the_noise_of_training_is_standard_normal_and_new_for_each_image(place: str) -> None:
+    first, second = recorded(place, accumulate=1)
+    assert first.shape == (500, 3, 1, 8, 8)
+    assert first.mean().item() == pytest.approx(0, abs=5 / first.numel() ** 0.5)
+    assert first.std().item() == pytest.approx(1, abs=5 / (2 * first.numel()) ** 0.5)
+    # Neither images, nor an image's noises, nor steps have anything in common.
+    rows = torch.cat([first, second]).flatten(0, 1).flatten(1)
+    alike = rows @ rows.T / rows.shape[1]
+    alike.fill_diagonal_(0)
+    assert alike.abs().max() < 7.5 / rows.shape[1] ** 0.5
+    # However many parts a batch is computed in.
+    for one, other in zip((first, second), recorded(place, accumulate=3), strict=True):
+        assert torch.equal(one, other)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mezzotint import build, classic
+from mezzotint import build, classic, weights
 from mezzotint.diffusion.denoiser import Clipped, NetworkDenoiser
 from mezzotint.diffusion.parametrizations import eps
 from mezzotint.diffusion.schedules import SCHEDULES
@@ -75,17 +75,18 @@ def test_an_imported_checkpoint_gives_the_same_outputs_bit_for_bit(
     assert model.spec.shape == (expected["channels"], size, size)
     assert model.spec.classes == tuple(str(k) for k in range(expected["num_classes"]))
     assert model.recipe.data.size == size
-    assert model.recipe.diffusion.schedule == "linear"
+    assert model.recipe.diffusion.schedule == "original-linear"
     assert model.recipe.diffusion.timesteps == 1000
     assert model.recipe.diffusion.parametrization == "eps"
     assert model.recipe.sampling.sampler == "ddpm"
 
-    own = model.denoiser.network
+    own, tensors = model.denoiser.network, weights.read(out)[0]
+    assert tensors.keys() == network.state_dict().keys()
     for name, value in network.state_dict().items():
-        assert torch.equal(own.state_dict()[name], value), name
+        assert torch.equal(tensors[name], value), name
     # The same bits from a network laid out in memory in the same way.
-    plain = build.make_network(model.recipe, model.spec).eval()
-    plain.load_state_dict(own.state_dict())
+    plain = build.make_network(model.recipe.net, model.spec).eval()
+    plain.load_state_dict(tensors)
     x = torch.randn(3, *model.spec.shape, generator=torch.Generator().manual_seed(0))
     steps, labels = torch.tensor([1.0, 500.0, 1000.0]), torch.tensor([0, 3, 6])
     with torch.no_grad():
@@ -104,7 +105,8 @@ def test_names_of_a_distributed_wrapper_and_old_files_are_understood(tmp_path: P
     old = checkpoint(tmp_path / "old.pth", network, _use_new_zipfile_serialization=False)
     import_original(old, two, 8)
     for path in (one, two):
-        own = load(path, device="cpu").denoiser.network.state_dict()
+        own = weights.read(path)[0]
+        assert own.keys() == network.state_dict().keys()
         assert all(torch.equal(own[k], v) for k, v in network.state_dict().items())
 
 
@@ -252,7 +254,7 @@ LABELS = torch.tensor([3, 7])
 
 def moments(network: nn.Module, x: Tensor, grid: Tensor, noise: Any, clip: bool) -> list[Tensor]:
     """The states our sampler passes through, the start and the last one included."""
-    denoiser: Any = NetworkDenoiser(network, SCHEDULES["linear"](1000), eps)
+    denoiser: Any = NetworkDenoiser(network, SCHEDULES["original-linear"](1000), eps)
     with torch.no_grad():
         steps = DDPM()(Clipped(denoiser) if clip else denoiser, x, grid, LABELS, noise)
         return [step.x for step in steps]
@@ -304,5 +306,5 @@ def test_sampling_agrees_to_the_end_except_for_the_noise_that_the_original_leave
 
 
 def test_the_default_grid_of_1000_steps_visits_the_originals_steps() -> None:
-    grid = make_grid("linspace", SCHEDULES["linear"](1000), 1000) * 1000
+    grid = make_grid("linspace", SCHEDULES["original-linear"](1000), 1000) * 1000
     torch.testing.assert_close(grid, torch.arange(1000, -1, -1, dtype=torch.float64))

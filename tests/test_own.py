@@ -12,7 +12,7 @@ from common import tiny_recipe
 from mezzotint import build
 from mezzotint.config import Data, Recipe, RecipeError
 from mezzotint.data import Frame, ImageData, open_data
-from mezzotint.training.trainer import Trainer
+from mezzotint.run import make_trainer
 
 
 @pytest.fixture(autouse=True)
@@ -200,7 +200,7 @@ def test_the_recipe_says_size_fit_channels_and_background(root: Path, tmp_path: 
     content = np.full((4, 4, 4), 200, np.uint8)
     np.savez(tmp_path / "array.npz", images=content)
     for name in (f"folder:{root}", f"npz:{tmp_path}/array.npz"):
-        data = build.load_data(tiny_recipe(data={"name": name, **wanted}))
+        data = build.load_data(tiny_recipe(data={"name": name, **wanted}).data)
         assert torch.equal(data.images, expected.expand(4, -1, -1, -1))
 
 
@@ -226,11 +226,11 @@ def test_kinds_need_a_path_and_are_known(name: str) -> None:
 def test_a_folder_can_be_trained_on(root: Path, mode: str, balance: str) -> None:
     classes_of(root, apple=5, pear=2)
     draw(root / "apple" / "more.png", 90, mode)
-    changes = {"name": f"folder:{root}", "balance": balance}
-    recipe = tiny_recipe(data=changes, training={"steps": 2})
-    data = build.load_data(recipe)
+    training = {"steps": 2, "balance": balance}
+    recipe = tiny_recipe(data={"name": f"folder:{root}"}, training=training)
+    data = build.load_data(recipe.data)
     assert data.channels == len(mode)
-    trainer = Trainer(recipe, data)
+    trainer = make_trainer(recipe, data)
     before = [p.clone() for p in trainer.state.network.parameters()]
     assert trainer.run().step == 2
     after = list(trainer.state.network.parameters())

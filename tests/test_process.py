@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mezzotint import classic
 from mezzotint.diffusion.level import NoiseLevel
 from mezzotint.diffusion.process import diffuse, posterior, transition_variance
-from mezzotint.diffusion.schedules import SCHEDULES, Table, cosine_betas, linear_betas
+from mezzotint.diffusion.schedules import SCHEDULES, Schedule, Table, cosine_betas, linear_betas
 
 
 class Answer(nn.Module):
@@ -151,10 +151,17 @@ def test_two_transitions_in_a_row_are_one(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "betas", [linear_betas(1000), cosine_betas(1000)], ids=["linear", "cosine"]
+    ("schedule", "betas"),
+    [
+        (SCHEDULES["linear"](1000), linear_betas(1000, dtype=torch.float64)),
+        (SCHEDULES["cosine"](1000), cosine_betas(1000, lowest=0, dtype=torch.float64)),
+        (Table.from_betas(cosine_betas(1000)), cosine_betas(1000)),
+    ],
+    ids=["linear", "cosine", "clipped cosine"],
 )
-def test_between_neighbours_of_a_table_the_noise_added_is_beta(betas: Tensor) -> None:
-    schedule = Table.from_betas(betas)
+def test_between_neighbours_of_a_table_the_noise_added_is_beta(
+    schedule: Schedule, betas: Tensor
+) -> None:
     t = torch.arange(1, 1001, dtype=torch.float64) / 1000
     now, before = schedule.level(t), schedule.level((t * 1000 - 1).round() / 1000)
     close(transition_variance(now, before), betas.double(), 1e-12)

@@ -11,13 +11,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from common import as_if_killed, kill, tiny_data, tiny_recipe
+from common import as_if_killed, few_step_recipe, kill, tiny_data, tiny_recipe
 from mezzotint import options
-from mezzotint.drawing import draw
+from mezzotint.drawing import round_robin_labels, sample_distributed
 from mezzotint.model import load
-from mezzotint.run import train
+from mezzotint.run import make_trainer, train
+from mezzotint.training.log import read_metrics
 from mezzotint.training.sharding import whole
-from mezzotint.training.trainer import Trainer
+from mezzotint.training.trainer import StepResult, Trainer
 from models import random_model_file
 
 WORKER = """
@@ -77,16 +78,18 @@ def gradients(balance: str = "none", sharding: str = "none") -> dict[str, Tensor
             "optimizer": "adamw",
             "learning_rate": 1e-4,
             "sharding": sharding,
+            "balance": balance,
         },
-        data={"balance": balance},
     )
-    trainer, found, update = Trainer(recipe, tiny_data()), dict[str, Tensor](), Trainer._update
+    trainer, found, update = make_trainer(recipe, tiny_data()), dict[str, Tensor](), Trainer._update
 
-    def spy(step: int, loss: Tensor) -> Tensor:
+    def spy(loss: Tensor) -> StepResult:
         for name, parameter in trainer.state.network.named_parameters():
             assert parameter.grad is not None
-            found[f"{step}.{name}"] = whole(parameter.grad).clone().contiguous()
-        return update(trainer, step, loss)
+            gradient = whole(parameter.grad).clone().contiguous()
+            found[f"{trainer.state.step}.{name}"] = gradient
+        found[f"{trainer.state.step} loss"] = loss.clone()
+        return update(trainer, loss)
 
     trainer._update = spy  # type: ignore[method-assign]
     trainer.run()
@@ -145,7 +148,7 @@ def test_a_run_on_two_processes_writes_once_and_resumes_with_the_same_bits(
     # One process goes on from whole tensors as well, to the same weights but for rounding.
     if sharding == "full":
         kill(killed)
-        alone = load_file(train(resume=killed, say=print) / "model.safetensors")
+        alone = load_file(train(resume=killed, log=print) / "model.safetensors")
         for name, tensor in load_file(whole / "model.safetensors").items():
             torch.testing.assert_close(alone[name], tensor, rtol=1e-3, atol=1e-3, msg=name)
 
@@ -154,13 +157,17 @@ def test_a_run_on_two_processes_writes_once_and_resumes_with_the_same_bits(
 def test_two_processes_refine_and_resume_with_the_same_bits(
     tmp_path: Path, data: Path, few_step: bool
 ) -> None:
-    """Against rivals they drew together; or with one critic, which a resumed run would show to be two."""
-    sampling = {"sampler": "consistency", "steps": 2} if few_step else {"steps": 2}
-    changes = {"data": {"name": f"npz:{data}"}, "sampling": sampling | {"guidance": 1.0}}
-    model = random_model_file(tmp_path / "model.safetensors", tiny_recipe(**changes))
+    """Against images they drew together; or with one critic, which a resumed run would show to be two."""
+    made = few_step_recipe if few_step else tiny_recipe
+    changes = {"data": {"name": f"npz:{data}"}, "sampling": {"steps": 2, "guidance": 1.0}}
+    model = random_model_file(tmp_path / "model.safetensors", made(**changes))
     training = {"steps": 6, "save_every": 3, "optimizer": "adam", "learning_rate": 1e-4}
-    aim = {"reference": str(model), "images": 23, "critic": 8, "head_start": 0.3}
-    recipe = tiny_recipe(**changes, training=training, refinement=aim)
+    objective = (
+        {"name": "adversarial", "critic": 8, "head_start": 0.3}
+        if few_step
+        else {"name": "refinement", "images": 23}
+    )
+    recipe = made(**changes, training=training, objective=objective | {"reference": str(model)})
     (tmp_path / "refined.toml").write_text(options.to_toml(recipe))
     ran = torchrun(["-m", "mezzotint", "train", "refined.toml", "--out", "two"], tmp_path)
     assert ran.returncode == 0, ran.stderr
@@ -170,13 +177,17 @@ def test_two_processes_refine_and_resume_with_the_same_bits(
     assert ran.returncode == 0, ran.stderr
     for name in ("model.safetensors", "checkpoints/step-00000006/state.safetensors"):
         assert (killed / name).read_bytes() == (two / name).read_bytes(), name
-    if not few_step:
-        one = train(recipe, tmp_path / "one")
-        for line, other in zip(
-            *((folder / "metrics.jsonl").read_text().splitlines() for folder in (one, two)),
-            strict=True,
-        ):
-            assert json.loads(line)["loss"] == pytest.approx(json.loads(other)["loss"], rel=1e-4)
+    one = train(recipe, tmp_path / "one", log=print)
+    lines = [read_metrics(folder / "metrics.jsonl") for folder in (one, two)]
+    assert len(lines[0]) == 6
+    for own, other in zip(*lines, strict=True):
+        assert own["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        assert own["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=1e-2)
+        assert ("critic_gradient_norm" in own) == few_step
+        if few_step:
+            critics = own["critic_gradient_norm"], other["critic_gradient_norm"]
+            assert critics[0] == pytest.approx(critics[1], rel=1e-2)
+            assert critics[0] > 0
 
 
 def test_a_batch_that_two_cannot_share_equally_is_refused_by_both_at_once(
@@ -186,16 +197,35 @@ def test_a_batch_that_two_cannot_share_equally_is_refused_by_both_at_once(
     (tmp_path / "odd.toml").write_text(options.to_toml(recipe))
     ran = torchrun(["-m", "mezzotint", "train", "odd.toml", "--out", "run"], tmp_path)
     assert ran.returncode != 0
-    assert "training.batch = 7 cannot be shared equally by 2 processes" in ran.stderr
+    assert ran.stderr.count("training.batch = 7 cannot be shared equally by 2 processes") == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_pairs_that_two_cannot_share_equally_are_refused_by_both_at_once(
+    tmp_path: Path, data: Path
+) -> None:
+    """Six images are three pairs, which stay together."""
+    changes = {"data": {"name": f"npz:{data}"}, "sampling": {"steps": 2, "guidance": 1.0}}
+    model = random_model_file(tmp_path / "model.safetensors", few_step_recipe(**changes))
+    recipe = few_step_recipe(
+        **changes,
+        training={"optimizer": "adam", "batch": 6},
+        objective={"name": "adversarial", "critic": 8, "reference": str(model)},
+    )
+    (tmp_path / "odd.toml").write_text(options.to_toml(recipe))
+    ran = torchrun(["-m", "mezzotint", "train", "odd.toml", "--out", "run"], tmp_path)
+    assert ran.returncode != 0
+    words = "training.batch = 6 cannot be shared equally in groups of 2 by 2 processes"
+    assert ran.stderr.count(words) == 2
     assert not (tmp_path / "run").exists()
 
 
 DRAW = """
 import sys, torch
 from mezzotint import evaluation, load
-from mezzotint.drawing import draw
+from mezzotint.drawing import sample_distributed
 torch.set_num_threads(1)
-found = draw(load(sys.argv[1]), 21, 5, {"steps": 2}, batch=4)
+found = sample_distributed(load(sys.argv[1]), 21, 5, batch=4, steps=2)
 if evaluation.is_main():
     torch.save((found.images, found.labels), sys.argv[2])
 """
@@ -210,9 +240,10 @@ def test_several_processes_draw_the_images_of_one(world: int, tmp_path: Path) ->
     ran = torchrun([str(script), str(path), str(out)], tmp_path, world)
     assert ran.returncode == 0, ran.stderr
     images, labels = torch.load(out, weights_only=True)
-    alone = draw(load(path), 21, 5, {"steps": 2}, batch=4)
+    alone = sample_distributed(load(path), 21, 5, batch=4, steps=2)
     assert len(images) == 21
     assert alone.labels is not None
     assert torch.equal(labels, alone.labels)
+    assert labels.tolist() == round_robin_labels(21, 10)
     # The size of a batch may change a rounding, never more than one level of grey.
     assert (images.int() - alone.images.int()).abs().max() <= 1

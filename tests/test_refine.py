@@ -1,6 +1,7 @@
 """``mezzotint refine`` from a model's file to a better one's images."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from common import as_if_killed, tiny_data, tiny_recipe
 from mezzotint import load, options, weights
 from mezzotint.cli import main
 from mezzotint.cli.refine import refined
-from mezzotint.drawing import draw
-from mezzotint.earlier import RIVALS
+from mezzotint.config import AdversarialRefinement, RecipeError, Refinement
+from mezzotint.drawing import sample_distributed
+from mezzotint.earlier import INITIAL, SAMPLES
+from mezzotint.files import sha256
 from mezzotint.run import train
-from mezzotint.training.checkpoint import sha256
 from models import random_model_file
 
 SHORT = ["--steps", "4", "--batch", "8", "--warmup", "1", "--sample-every", "0", "--log-every", "1",
@@ -41,8 +43,10 @@ def test_it_takes_over_data_network_and_sampling_but_not_guidance(reference: Pat
     theirs = weights.read(reference)[1]
     own = refined(str(reference))
     assert (own.data, own.net) == (theirs.data, theirs.net)
-    assert own.diffusion.parametrization == theirs.diffusion.parametrization
-    assert own.refinement.sha256 == sha256(reference)
+    assert own.diffusion == theirs.diffusion
+    assert isinstance(own.objective, Refinement)
+    assert own.objective.reference == own.initial_model == str(reference)
+    assert own.objective.sha256 == sha256(reference)
     assert (own.sampling.sampler, own.sampling.steps, own.sampling.guidance) == ("heun", 2, 1.0)
     assert own.name == "digits-refined"
     assert options.from_toml(options.to_toml(own)) == own
@@ -51,10 +55,12 @@ def test_it_takes_over_data_network_and_sampling_but_not_guidance(reference: Pat
 def test_from_a_model_to_a_better_one(reference: Path, tmp_path: Path) -> None:
     out = tmp_path / "better"
     run("refine", str(reference), "--out", str(out), *SHORT)
-    assert load(out).recipe.refinement.reference == str(reference)
-    rivals = np.load(out / RIVALS)["images"]
-    drawn = draw(load(reference), 23, 0, {"guidance": 1.0})
-    assert np.array_equal(rivals, drawn.images.numpy())
+    assert load(out).recipe.initial_model == str(reference)
+    assert (out / INITIAL).read_bytes() == reference.read_bytes()
+    samples = np.load(out / SAMPLES)["images"]
+    drawn = sample_distributed(load(reference), 23, 0, guidance=1.0)
+    assert np.array_equal(samples, drawn.images.numpy())
+    assert drawn.labels.tolist() == [k % 10 for k in range(23)]
     images = load(out).sample([3, 7])
     assert images.shape == (2, 1, 8, 8)
     assert not torch.equal(images, load(reference).sample([3, 7], guidance=1.0))
@@ -62,13 +68,14 @@ def test_from_a_model_to_a_better_one(reference: Path, tmp_path: Path) -> None:
         main(["refine", str(reference), "--out", str(out), *SHORT])
 
 
-def test_a_stopped_run_goes_on_with_the_same_bits_against_the_same_rivals(
+def test_a_stopped_run_goes_on_with_the_same_bits_against_the_same_samples(
     reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     run("refine", str(reference), "--out", str(first), "--save-every", "2", *SHORT)
     as_if_killed(first, second)
-    monkeypatch.setattr("mezzotint.earlier.draw", None)  # they are there, and not drawn again
+    monkeypatch.setattr("mezzotint.earlier.sample_distributed", None)  # not to be drawn again
+    reference.unlink()  # the run has it
     run("train", "--resume", str(second))
     one, two = ((folder / "model.safetensors").read_bytes() for folder in (first, second))
     assert one == two
@@ -77,26 +84,25 @@ def test_a_stopped_run_goes_on_with_the_same_bits_against_the_same_rivals(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"net": {"width": 16}}, "not that of its reference"),
-        ({"diffusion": {"parametrization": "v"}}, "not that of its reference"),
-        ({"refinement": {"sha256": "0" * 64}}, "SHA-256"),
-        ({"refinement": {"images": 9}}, "at least one for each of 10 classes"),
-        ({"distillation": {"teacher": "digits"}}, "one or the other"),
-        ({"refinement": {"reference": "nowhere"}}, "no model at nowhere"),
+        ({"net": {"width": 16}}, r"net or diffusion is not that of objective\.reference"),
+        ({"diffusion": {"parametrization": "v"}}, r"is not that of objective\.reference"),
+        ({"objective": {"sha256": "0" * 64}}, r"objective\.reference.*SHA-256"),
+        ({"objective": {"images": 9}}, r"images = 9: at least one for each of 10 classes"),
+        ({"objective": {"reference": "nowhere"}}, "no model at nowhere"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_written(
-    reference: Path, tmp_path: Path, changes: dict, said: str
+    reference: Path, tmp_path: Path, changes: dict[str, dict[str, Any]], said: str
 ) -> None:
-    recipe = weights.read(reference)[1]
     with pytest.raises((ValueError, FileNotFoundError), match=said):
-        train(
-            options.replace(
-                options.replace(recipe, {"refinement": {"reference": str(reference)}}), changes
-            ),
-            tmp_path / "run",
-        )
+        train(options.replace(refined(str(reference)), changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("objective", ["refinement", "adversarial"])
+def test_a_refinement_of_nothing_is_refused(objective: str) -> None:
+    with pytest.raises(RecipeError, match=r"needs objective\.reference, the model to begin from"):
+        tiny_recipe(objective={"name": objective})
 
 
 @pytest.fixture
@@ -105,7 +111,7 @@ def student(reference: Path, tmp_path: Path) -> Path:
     recipe = options.replace(
         weights.read(reference)[1],
         {
-            "distillation": {"teacher": "digits"},
+            "objective": {"name": "distillation", "teacher": "digits"},
             "sampling": {"sampler": "consistency", "guidance": 1.0},
         },
     )
@@ -116,13 +122,20 @@ def test_a_few_step_model_meets_a_critic_and_resumes_with_the_same_bits(
     student: Path, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
-    short = [*SHORT, "--refinement.critic", "8", "--learning-rate", "0.001"]
+    short = [word for word in SHORT if word not in ("--images", "23")]
+    short += ["--critic", "8", "--objective.critic-rate", "20", "--learning-rate", "0.001"]
     run("refine", str(student), "--out", str(first), "--save-every", "2", *short)
     recipe = load(first).recipe
-    assert (recipe.sampling.sampler, recipe.distillation.teacher) == ("consistency", None)
-    assert not (first / RIVALS).exists()
+    assert recipe.sampling.sampler == "consistency"
+    assert isinstance(recipe.objective, AdversarialRefinement)
+    assert (recipe.objective.reference, recipe.objective.critic) == (str(student), 8)
+    assert recipe.objective.critic_rate == 20
+    assert recipe.few_step
+    assert (first / INITIAL).read_bytes() == student.read_bytes()
+    assert not (first / SAMPLES).exists()
     assert not torch.equal(load(first).sample([3]), load(student).sample([3]))
     as_if_killed(first, second)
+    student.unlink()
     run("train", "--resume", str(second))
     one, two = ((folder / "model.safetensors").read_bytes() for folder in (first, second))
     assert one == two
@@ -131,11 +144,19 @@ def test_a_few_step_model_meets_a_critic_and_resumes_with_the_same_bits(
 def test_few_step_models_and_others_are_not_mixed_up(
     reference: Path, student: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(SystemExit, match="draws with 'consistency': few-step models are refined"):
+    with pytest.raises(SystemExit, match="'ddim': a distilled model jumps to the end of a path"):
         main(["refine", str(student), "--sampling.sampler", "ddim", "--out", str(tmp_path / "run")])
-    with pytest.raises(SystemExit, match="draws with 'heun': few-step models are refined"):
+    with pytest.raises(SystemExit, match="'consistency' is for distilled models"):
         main(["refine", str(reference), "--sampling.sampler", "consistency",
               "--optimizer", "adam", "--out", str(tmp_path / "run")])  # fmt: skip
+    for own, other, said in [
+        (reference, student, r"is a few-step model, which .* 'refinement' is not for"),
+        (student, reference, r"is not a few-step model, which .* 'adversarial' is not for"),
+    ]:
+        changes = {"objective": {"reference": str(other), "sha256": sha256(other)}}
+        recipe = options.replace(refined(str(own)), changes)
+        with pytest.raises(RecipeError, match=said):
+            train(recipe, tmp_path / "run")
     with pytest.raises(SystemExit, match="refined with 'adam'"):
         main(["refine", str(student), "--optimizer", "muon", "--out", str(tmp_path / "run")])
     with pytest.raises(SystemExit, match="few-step model already"):

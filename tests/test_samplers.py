@@ -18,18 +18,31 @@ from torch import Tensor
 from common import Gaussian
 from mezzotint.diffusion.denoiser import Clipped, Denoiser, NetworkDenoiser
 from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS, Prediction, invert
-from mezzotint.diffusion.schedules import SCHEDULES, Schedule, Table, cosine_betas, linear_betas
+from mezzotint.diffusion.schedules import SCHEDULES, Schedule, Table
 from mezzotint.nets import NETS
-from mezzotint.samplers import DDIM, DDPM, GRIDS, SAMPLERS, DPMSolver, Heun, Sampler, make_grid
+from mezzotint.randomness import generator
+from mezzotint.samplers import (
+    DDIM,
+    DDPM,
+    GRIDS,
+    SAMPLERS,
+    DPMSolver,
+    Heun,
+    ImageNoise,
+    Sampler,
+    make_grid,
+)
 
+LINEAR, COSINE = SCHEDULES["linear"](1000), SCHEDULES["cosine"](1000)
 ALL_SCHEDULES: dict[str, Schedule] = {
-    "linear": SCHEDULES["linear"](1000),
-    "cosine": SCHEDULES["cosine"](1000),
+    "linear": LINEAR,
+    "cosine": COSINE,
+    "original-linear": SCHEDULES["original-linear"](1000),
+    "original-cosine": SCHEDULES["original-cosine"](1000),
     "flow": SCHEDULES["flow"](),
     "flow-1000": SCHEDULES["flow"](1000),
 }
-LINEAR = Table.from_betas(linear_betas(1000))
-COSINE = Table.from_betas(cosine_betas(1000, lowest=0))
+ALL_TABLES = ["linear", "cosine", "original-linear", "original-cosine"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,7 @@ def last(steps: Iterator) -> Tensor:
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("schedule", ["linear", "cosine", "flow"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("name", GRIDS)
 def test_every_grid_has_n_falling_times_from_the_noisiest_for_every_n(
     name: str, schedule: str
@@ -99,12 +112,13 @@ def test_every_grid_has_n_falling_times_from_the_noisiest_for_every_n(
 @pytest.mark.parametrize("name", GRIDS)
 @pytest.mark.parametrize("T", [1, 2, 7, 50])
 def test_every_grid_reaches_all_steps_of_a_short_table(name: str, T: int) -> None:
-    for n in range(1, T + 1):
-        grid = make_grid(name, SCHEDULES["cosine"](T), n)
-        assert len(grid) == n + 1
-        assert (grid.diff() < 0).all()
-    # With as many steps as there are, a grid has no choice.
-    torch.testing.assert_close(grid * T, torch.arange(T, -1, -1, dtype=torch.float64))
+    for table in ALL_TABLES:
+        for n in range(1, T + 1):
+            grid = make_grid(name, SCHEDULES[table](T), n)
+            assert len(grid) == n + 1
+            assert (grid.diff() < 0).all()
+        # With as many steps as there are, a grid has no choice.
+        torch.testing.assert_close(grid * T, torch.arange(T, -1, -1, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -159,7 +173,7 @@ def test_trailing_and_quadratic_and_log_snr_grids_are_spread_as_they_say() -> No
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("schedule", ["linear", "cosine", "flow"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_yields_n_plus_1_finite_steps_and_ends_in_what_it_sees(
     name: str, schedule: str
@@ -261,7 +275,7 @@ def test_random_samplers_draw_anew_at_every_step_but_the_last(sampler: Sampler) 
     assert len(drawn) == 9
 
 
-@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize("schedule", ALL_TABLES)
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("name", SAMPLERS)
 @torch.no_grad()
@@ -298,6 +312,28 @@ def test_ddim_at_eta_1_is_ddpm(schedule: str, n: int) -> None:
     ddim = last(DDIM(eta=1)(denoiser, x, grid, None, noises(3, x)))
     ddpm = last(DDPM()(denoiser, x, grid, None, noises(3, x)))
     torch.testing.assert_close(ddim, ddpm, rtol=1e-10, atol=1e-10)
+
+
+# --- noise --------------------------------------------------------------------------------------
+
+
+def test_the_noise_of_an_image_depends_on_its_seed_and_number_alone() -> None:
+    def noise(seed: int, numbers: range, calls: int = 3) -> Tensor:
+        fresh = ImageNoise(seed, numbers, (2, 3, 5), torch.device("cpu"))
+        return torch.stack([fresh() for _ in range(calls)], dim=1)
+
+    together = noise(7, range(10, 16))
+    assert together.shape == (6, 3, 2, 3, 5)
+    assert torch.equal(together[2:4], noise(7, range(12, 14)))
+    for row, number in enumerate(range(10, 16)):
+        source = generator(7, number)
+        for call in range(3):
+            assert torch.equal(together[row, call], torch.randn(2, 3, 5, generator=source))
+    everything = torch.cat([together.flatten(0, 1), noise(8, range(10, 16)).flatten(0, 1)])
+    assert len(everything.flatten().unique()) == everything.numel()
+    many = noise(0, range(2000))
+    assert many.mean().item() == pytest.approx(0, abs=5 / many.numel() ** 0.5)
+    assert many.std().item() == pytest.approx(1, abs=5 / (2 * many.numel()) ** 0.5)
 
 
 # --- closed forms -------------------------------------------------------------------------------
@@ -425,9 +461,10 @@ dtypes = pytest.mark.parametrize("dtype", TOLERANCES, ids=["float32", "float64"]
 tables = pytest.mark.parametrize("table", TABLES)
 
 
-def their(kind: type, table: Table, **options: object) -> object:
+def their(kind: type, table: Schedule, **options: object) -> object:
     """A scheduler of theirs with our table in float64, whatever the images are: left in float32,
     its 1 - alpha_bar / alpha_bar' alone is wrong by up to 1e-4 where ours is right to 1e-6."""
+    assert isinstance(table, Table)
     betas = 1 - table.alphas_bar / torch.cat([torch.ones(1).double(), table.alphas_bar[:-1]])
     scheduler = kind(num_train_timesteps=1000, trained_betas=betas.tolist(), **options)
     scheduler.betas, scheduler.alphas = betas, 1 - betas

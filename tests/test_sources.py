@@ -220,16 +220,22 @@ def test_a_square_is_cut_out_of_the_middle_then_brought_to_size(tmp_path: Path, 
         for k in range(10):
             Image.fromarray(canvas).save(path / f"{k}.png")
     section = Data(name=f"{kind}:{path}", crop=6, size=12, columns=18)
-    found = build.load_data(Recipe(data=section))
+    found = build.load_data(section)
     assert found.images.shape == (9, 1, 12, 18)
     assert (found.images == 90).all()
-    uncut = build.load_data(Recipe(data=Data(name=f"{kind}:{path}", crop=99)))
+    uncut = build.load_data(Data(name=f"{kind}:{path}", crop=99))
     assert torch.equal(uncut.images[0, 0], torch.from_numpy(canvas))
 
 
 def test_options_that_say_nothing_are_refused() -> None:
     with pytest.raises(RecipeError, match=r"data.columns = 4 needs data.size"):
         Recipe(data=Data(columns=4))
+    for fit in ("pad", "resize"):
+        with pytest.raises(
+            RecipeError, match=rf"data.fit = '{fit}' does nothing without data.size"
+        ):
+            Recipe(data=Data(fit=fit))  # type: ignore[arg-type]
+    assert Data(fit="pad", size=32).fit == "pad"
     with pytest.raises(RecipeError, match=r"data.folder is for named data sets"):
         Recipe(data=Data(name="folder:x", folder="y"))
 

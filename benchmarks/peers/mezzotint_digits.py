@@ -17,7 +17,7 @@ from mezzotint import build, pixels, runtime
 from mezzotint.cli.refine import refined
 from mezzotint.evaluation import evaluations
 from mezzotint.options import replace
-from mezzotint.training.trainer import Trainer
+from mezzotint.run import make_trainer
 
 # What the second part takes, as a share of the first.
 SECOND = 0.3
@@ -35,8 +35,8 @@ def affordable(recipe: mezzotint.Recipe, seconds: float) -> float:
     """How many times the demo's steps take so many seconds."""
     rates: list[float] = []
     short = replace(recipe, {"training": {"steps": 40, "log_every": 1}})
-    data = build.load_data(recipe)
-    Trainer(short, data, lambda entry: rates.append(entry["images_per_second"])).run()
+    trainer = make_trainer(short, build.load_data(recipe.data))
+    trainer.run(log=lambda entry: rates.append(entry["images_per_second"]))
     steps = seconds * statistics.median(rates[10:]) / recipe.training.batch
     return steps / recipe.training.steps / (1 + SECOND)
 
@@ -59,9 +59,9 @@ def main() -> None:
                     "steps": round(share * flags["--steps"]),
                     "learning_rate": flags["--learning-rate"],
                 },
-                "refinement": {
+                "objective": {
                     "images": round(share * flags["--images"]),
-                    "confused": flags["--confused"],
+                    "wrong_labels": flags["--wrong-labels"],
                 },
                 "sampling": {"guidance": flags["--guidance"]},
             },

@@ -1,10 +1,10 @@
 """What a recipe must not say, and how it is told so."""
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .config import Data, Sampling
+    from .config import Data, Diffusion, Sampling, Training
 
 
 class RecipeError(ValueError):
@@ -35,8 +35,66 @@ def check_interval(name: str, interval: tuple[float, float]) -> None:
         raise RecipeError(f"{name} = {list(interval)} is empty: write low, high")
 
 
-def check_sampling(sampling: "Sampling", timesteps: int | None) -> None:
-    """Refuse sampling options that contradict each other or the schedule."""
+def check_diffusion(diffusion: "Diffusion") -> None:
+    """Refuse schedules that lack their number of steps, and predictions that say nothing at pure noise."""
+    if diffusion.schedule != "flow" and diffusion.timesteps is None:
+        raise RecipeError(
+            f"diffusion.schedule = {diffusion.schedule!r} is a table:"
+            " it needs diffusion.timesteps, such as 1000"
+        )
+    if diffusion.schedule == "flow" and diffusion.parametrization == "eps":
+        raise RecipeError(
+            "diffusion.parametrization = 'eps' cannot go with diffusion.schedule = 'flow', which"
+            " begins at pure noise, where eps says nothing of the image; use 'flow', 'v' or 'x0'"
+        )
+
+
+def check_objective(objective: Any) -> None:
+    """Refuse objectives without the model they begin from, and options that would do nothing."""
+    if objective.name == "denoising":
+        if objective.curriculum_start == 1 and objective.curriculum_until != 0.5:
+            raise RecipeError(
+                f"objective.curriculum_until = {objective.curriculum_until} does nothing while"
+                " objective.curriculum_start = 1, which is off: say a start below 1"
+            )
+        return
+    role = "teacher" if objective.name == "distillation" else "reference"
+    if not getattr(objective, role):
+        verb = "distill" if role == "teacher" else "refine"
+        raise RecipeError(
+            f"objective.name = {objective.name!r} needs objective.{role}, the model to begin from;"
+            f" `mezzotint {verb} MODEL` makes such a recipe"
+        )
+    if role == "teacher":
+        check_interval("objective.interval", objective.interval)
+
+
+def check_training(training: "Training", objective: Any) -> None:
+    """Refuse training options that contradict each other or the objective."""
+    if training.accumulate > training.batch:
+        raise RecipeError(
+            f"training.accumulate = {training.accumulate} would cut a batch of"
+            f" {training.batch} into parts smaller than an image"
+        )
+    if training.optimizer == "adam" and training.weight_decay:
+        raise RecipeError(
+            f"training.weight_decay = {training.weight_decay}: adam has none; use adamw or muon"
+        )
+    if objective.name != "adversarial":
+        return
+    if training.optimizer != "adam":
+        raise RecipeError(
+            f"training.optimizer = {training.optimizer!r}: a few-step model and its critic are"
+            " refined with 'adam'"
+        )
+    if training.batch % 2:
+        raise RecipeError(
+            f"training.batch = {training.batch}: images are compared in pairs here, so it must be even"
+        )
+
+
+def check_sampling(sampling: "Sampling", timesteps: int | None, few_step: bool) -> None:
+    """Refuse sampling options that contradict each other, the schedule or the kind of model."""
     if timesteps is not None and sampling.steps > timesteps:
         raise RecipeError(
             f"sampling.steps = {sampling.steps} is more than the {timesteps} time steps there are;"
@@ -44,6 +102,16 @@ def check_sampling(sampling: "Sampling", timesteps: int | None) -> None:
         )
     if sampling.eta is not None and sampling.sampler != "ddim":
         raise RecipeError(f"eta is an option of sampler 'ddim'; {sampling.sampler!r} has none")
+    if few_step and sampling.sampler != "consistency":
+        raise RecipeError(
+            f"sampling.sampler = {sampling.sampler!r}: a distilled model jumps to the end of a path, which"
+            " only sampler 'consistency' does"
+        )
+    if sampling.sampler == "consistency" and not few_step:
+        raise RecipeError(
+            "sampling.sampler = 'consistency' is for distilled models: what others predict is an average"
+            " over images; make one with `mezzotint distill`, or use dpm++, heun, ddim or ddpm"
+        )
     check_interval("interval", sampling.interval)
 
 
@@ -54,6 +122,8 @@ def check_data(data: "Data") -> None:
         raise RecipeError("data.channels = 2: images are grey (1) or in colour (3)")
     if data.columns is not None and data.size is None:
         raise RecipeError(f"data.columns = {data.columns} needs data.size, the height")
+    if data.fit != "crop" and data.size is None:
+        raise RecipeError(f"data.fit = {data.fit!r} does nothing without data.size, the height")
     if data.folder is not None and ":" in data.name:
         raise RecipeError(
             f"data.folder is for named data sets; data.name = {data.name!r} has its path"

@@ -10,6 +10,8 @@ one. Where it differs from the rest of the package: step 0 is not quite clean, s
 leaves noise of about 0.007 in the image, less than one level of grey.
 """
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -22,6 +24,7 @@ from .diffusion.parametrizations import eps, invert
 from .diffusion.process import diffuse, posterior
 from .diffusion.schedules import cosine_betas, linear_betas
 from .nets import UNet
+from .nets.blocks import fold_standardization
 
 num_timesteps = 1001
 
@@ -97,6 +100,8 @@ def sampling(
 ) -> list[Images]:
     """Images from noise, by 1000 reverse steps; the states after the last
     ``image_noise_steps_to_keep`` of them, on the CPU, the image last."""
+    if isinstance(model, UNet):
+        model = fold_standardization(copy.deepcopy(model))  # once, instead of at each of 1000 steps
     device = next(model.parameters()).device
     images = torch.randn(shape, device=device)
     labels = None if labels is None else labels.to(device)

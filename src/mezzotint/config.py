@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .checks import RecipeError as RecipeError
-from .checks import check_data, check_interval, check_sampling
+from .checks import (
+    check_data,
+    check_diffusion,
+    check_objective,
+    check_sampling,
+    check_training,
+)
 
 
 def option(default: Any, explanation: str, *, least: float | None = None,
@@ -45,9 +51,9 @@ class Data:
                                   least=1, most=3)  # fmt: skip
     background: int = option(0, "grey level behind transparent pixels", least=0, most=255)
     broken: Literal["refuse", "skip"] = option("refuse", "what to do with pictures that are broken")
-    balance: Literal["none", "classes"] = option(
-        "none", "classes: show rare classes as often as common ones"
-    )
+
+    def __post_init__(self) -> None:
+        check_data(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,24 +82,43 @@ class UNet:
 
 @dataclass(frozen=True, kw_only=True)
 class Diffusion:
-    """What noise does to images, and what the network learns about it."""
+    """What noise does to images, and what the network predicts."""
 
-    schedule: Literal["linear", "cosine", "flow"] = option("flow", "noise schedule")
+    schedule: Literal["linear", "cosine", "original-linear", "original-cosine", "flow"] = option(
+        "flow",
+        "noise schedule; linear and cosine as published, original-...: the original's tables of T + 1",
+    )
     timesteps: int | None = option(
-        None, "number T of discrete time steps; continuous time if not given (flow only)", least=1
+        None,
+        "number T of discrete time steps; continuous time if not given (flow only)",
+        least=1,
+        most=50_000,
     )
     parametrization: Literal["eps", "x0", "v", "flow"] = option("flow", "what the network predicts")
+
+    def __post_init__(self) -> None:
+        check_diffusion(self)
+
+
+TimesName = Literal["uniform", "stratified", "logit-normal"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denoising:
+    """The ordinary objective: to see the image behind the noise."""
+
+    name: Literal["denoising"] = "denoising"
     loss: Literal["l1", "l2", "huber"] = option("l2", "elementwise loss")
     weighting: Literal["constant", "min-snr"] = option(
         "constant", "weight of the noise levels: equal for the network's own target, or min-SNR"
     )
-    times: Literal["uniform", "stratified", "logit-normal"] = option(
-        "logit-normal", "how training times are drawn"
-    )
+    times: TimesName = option("logit-normal", "distribution of the training times")
     label_dropout: float = option(
-        0.1, "share of labels hidden in training, image by image; guidance needs some",
-        least=0, most=1,
-    )  # fmt: skip
+        0.1,
+        "share of labels dropped in training, image by image; guidance needs some",
+        least=0,
+        most=1,
+    )
     curriculum_start: float = option(
         1.0,
         "progressive training: share of the times in use at first; 1 is off",
@@ -101,9 +126,84 @@ class Diffusion:
         most=1,
     )
     curriculum_until: float = option(
-        0.5, "progressive training: share of the run by which all times are in use",
-        least=1e-3, most=1,
-    )  # fmt: skip
+        0.5,
+        "progressive training: share of the run by which all times are in use",
+        least=1e-3,
+        most=1,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """Few-step training after a trained model, as `mezzotint distill` does it."""
+
+    name: Literal["distillation"] = "distillation"
+    teacher: str = option("", "trained model to begin from and to follow")
+    sha256: str | None = option(None, "checksum (SHA-256) of the teacher's weights, checked if given")
+    guidance: float = option(
+        1.5, "guidance of the teacher, which the student does without", least=0
+    )
+    interval: tuple[float, float] = option(
+        (0.0, 1.0), "times between which the teacher's guidance acts", least=0, most=1
+    )
+    stages: int = option(
+        6, "stages of training; the times compared draw nearer at each", least=1, most=20
+    )
+    times: TimesName = option("stratified", "distribution of the training times")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refinement:
+    """Direct discriminative optimization: to find real images likelier than a trained model did, and its own
+    less likely, as `mezzotint refine` does it."""
+
+    name: Literal["refinement"] = "refinement"
+    reference: str = option("", "trained model to begin from and to surpass")
+    sha256: str | None = option(None, "checksum (SHA-256) of the reference's weights, checked if given")
+    images: int = option(8000, "images drawn from the reference before training begins", least=1)
+    beta: float = option(
+        0.1, "weight of the squared error, summed over pixels, inside the sigmoid", least=1e-6
+    )
+    alpha: float = option(1.0, "weight of the reference's images against the real ones", least=0)
+    wrong_labels: float = option(
+        0.125,
+        "share of the reference's images that are replaced by real ones under a wrong label",
+        least=0,
+        most=1,
+    )
+    weighting: Literal["constant", "min-snr"] = option(
+        "constant", "weight of the noise levels: equal for the network's own target, or min-SNR"
+    )
+    times: TimesName = option("logit-normal", "distribution of the training times")
+    label_dropout: float = option(
+        0.1, "share of labels dropped in training, image by image", least=0, most=1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialRefinement:
+    """Refinement of a few-step model, by a critic trained beside it, as `mezzotint refine` does it."""
+
+    name: Literal["adversarial"] = "adversarial"
+    reference: str = option("", "few-step model to begin from")
+    sha256: str | None = option(None, "checksum (SHA-256) of the reference's weights, checked if given")
+    critic: int = option(48, "channels of the critic's first layer", least=1)
+    critic_rate: float = option(
+        25.0, "the critic's learning rate, as a multiple of training.learning_rate", least=0
+    )
+    instance_noise: float = option(
+        0.4,
+        "standard deviation of the noise added to the critic's inputs, in [-1, 1] units",
+        least=0,
+    )
+    gradient_penalty: float = option(0.005, "weight of the critic's gradient penalty", least=0)
+    head_start: float = option(
+        0.6, "share of the run in which the critic learns alone", least=0, most=1
+    )
+
+
+FEW_STEP = (Distillation, AdversarialRefinement)
+"""Objectives of models that jump to the end of a path, instead of walking there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +212,9 @@ class Training:
 
     steps: int = option(3200, "optimizer steps", least=1)
     batch: int = option(64, "images per step, over all processes", least=1)
+    balance: Literal["none", "classes"] = option(
+        "none", "classes: show rare classes as often as common ones"
+    )
     accumulate: int = option(1, "parts that a batch is computed in, to save memory", least=1)
     optimizer: Literal["adam", "adamw", "muon"] = option(
         "muon", "optimizer; muon: orthogonal updates for matrices, adamw for the rest"
@@ -119,19 +222,34 @@ class Training:
     learning_rate: float = option(
         0.02, "peak learning rate: about 0.02 for muon, 0.003 for adamw", least=0
     )
-    weight_decay: float = option(0.01, "decoupled weight decay (adamw, muon)", least=0)
+    weight_decay: float | None = option(
+        None, "decoupled weight decay of adamw and muon, 0.01 if not given; adam has none", least=0
+    )
     warmup: int = option(200, "steps over which the learning rate rises from 0", least=0)
     decay: Literal["none", "linear", "cosine"] = option(
         "linear", "how the learning rate falls to 0 by the last step"
     )
-    clip: float | None = option(None, "largest gradient norm; unlimited if not given", least=1e-6)
+    clip_gradient: float | None = option(
+        None,
+        "largest norm of the network's gradient; unlimited if not given; a critic's is never clipped",
+        least=1e-6,
+    )
     ema: float = option(0.995, "decay of the weights' moving average; 0 is off", least=0,
                         most=0.999999)  # fmt: skip
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
-        "auto", "arithmetic: auto is bf16 on GPUs that have it and fp32 elsewhere"
+        "auto", "arithmetic: auto is bf16 on GPUs that have it in hardware and fp32 elsewhere"
+    )
+    draws: Literal["cpu", "device"] = option(
+        "cpu",
+        "where noise is drawn; cpu: the same everywhere; device: faster on GPUs, and other noise on another"
+        " kind of device or number of processes",
     )
     sharding: Literal["none", "full"] = option(
         "none", "full: spread weights, gradients and moments over all processes (FSDP2)"
+    )
+    deterministic: bool = option(
+        False,
+        "the same bits in every run on a GPU too, at some cost in speed; on CPUs they always are",
     )
     compile: bool = option(False, "compile the network with torch.compile")
     log_every: int = option(50, "steps between entries of metrics.jsonl", least=1)
@@ -142,53 +260,10 @@ class Training:
         "none", "where metrics go besides metrics.jsonl"
     )
 
-
-@dataclass(frozen=True, kw_only=True)
-class Distillation:
-    """Few-step training after a trained model, as `mezzotint distill` does it."""
-
-    teacher: str | None = option(
-        None, "trained model to begin from and to follow; ordinary training if not given"
-    )
-    sha256: str | None = option(None, "SHA-256 of the teacher's weights, checked if given")
-    guidance: float = option(1.5, "guidance of the teacher, which the student does without",
-                             least=0)  # fmt: skip
-    interval: tuple[float, float] = option(
-        (0.0, 1.0), "times between which the teacher's guidance acts", least=0, most=1
-    )
-    stages: int = option(6, "stages of training; the times compared draw nearer at each", least=1,
-                         most=20)  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refinement:
-    """Telling real images from those of a trained model, as `mezzotint refine` does it: by likelihood, or,
-    where the model is a few-step one, by a critic."""
-
-    reference: str | None = option(
-        None, "trained model to begin from and to surpass; ordinary training if not given"
-    )
-    sha256: str | None = option(None, "SHA-256 of the reference's weights, checked if given")
-    images: int = option(
-        8000, "images drawn from the reference beforehand, for real ones to be told from", least=1
-    )
-    beta: float = option(
-        0.1, "how soon an image counts as told apart: the weight of a squared error, summed over pixels",
-        least=1e-6,
-    )  # fmt: skip
-    alpha: float = option(1.0, "weight of the drawn images against the real ones", least=0)
-    confused: float = option(
-        0.125, "share of the drawn images that are replaced by real ones under a wrong label",
-        least=0, most=1,
-    )  # fmt: skip
-    critic: int = option(48, "few-step: channels of the critic's first layer", least=1)
-    critic_rate: float = option(
-        25.0, "few-step: the critic's learning rate, in the model's", least=0
-    )
-    noise: float = option(0.4, "few-step: noise through which the critic sees images", least=0)
-    penalty: float = option(0.005, "few-step: how much the critic's slope is held down", least=0)
-    head_start: float = option(0.6, "few-step: share of the run in which the critic learns alone",
-                               least=0, most=1)  # fmt: skip
+    @property
+    def decoupled_decay(self) -> float:
+        """The weight decay of optimizers that have one."""
+        return 0.01 if self.weight_decay is None else self.weight_decay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,43 +300,27 @@ class Recipe:
     data: Data = Data()
     net: Lean | UNet = Lean()
     diffusion: Diffusion = Diffusion()
+    objective: Denoising | Distillation | Refinement | AdversarialRefinement = Denoising()
     training: Training = Training()
-    distillation: Distillation = Distillation()
-    refinement: Refinement = Refinement()
     sampling: Sampling = Sampling()
+
+    @property
+    def initial_model(self) -> str | None:
+        """The trained model that training begins from, if it begins from one."""
+        match self.objective:
+            case Denoising():
+                return None
+            case Distillation(teacher=name):
+                return name
+            case Refinement(reference=name) | AdversarialRefinement(reference=name):
+                return name
 
     @property
     def few_step(self) -> bool:
         """Whether the model jumps to the end of a path, instead of walking there."""
-        return self.sampling.sampler == "consistency"
+        return isinstance(self.objective, FEW_STEP)
 
     def __post_init__(self) -> None:
-        diffusion, sampling = self.diffusion, self.sampling
-        check_data(self.data)
-        if diffusion.schedule != "flow" and diffusion.timesteps is None:
-            raise RecipeError(
-                f"diffusion.schedule = {diffusion.schedule!r} is a table:"
-                " it needs diffusion.timesteps, such as 1000"
-            )
-        if diffusion.schedule == "flow" and diffusion.parametrization == "eps":
-            raise RecipeError(
-                "diffusion.parametrization = 'eps' cannot go with diffusion.schedule = 'flow', which"
-                " begins at pure noise, where eps says nothing of the image; use 'flow', 'v' or 'x0'"
-            )
-        check_sampling(sampling, diffusion.timesteps)
-        check_interval("distillation.interval", self.distillation.interval)
-        if self.distillation.teacher is not None and self.refinement.reference is not None:
-            raise RecipeError(
-                "distillation.teacher and refinement.reference: a run does one or the other; refine"
-                " first, then distill what comes out"
-            )
-        if self.few_step and self.refinement.reference and self.training.optimizer != "adam":
-            raise RecipeError(
-                f"training.optimizer = {self.training.optimizer!r}: a few-step model and its critic are"
-                " refined with 'adam'"
-            )
-        if self.training.accumulate > self.training.batch:
-            raise RecipeError(
-                f"training.accumulate = {self.training.accumulate} would cut a batch of"
-                f" {self.training.batch} into parts smaller than an image"
-            )
+        check_objective(self.objective)
+        check_training(self.training, self.objective)
+        check_sampling(self.sampling, self.diffusion.timesteps, self.few_step)

@@ -1,34 +1,48 @@
 """Many images of a model, shared out among the processes there are."""
 
+from typing import Any
+
 import torch
 from accelerate.utils.operations import gather_object
+from typing_extensions import Unpack
 
-from . import pixels
 from .data.foreign import Images
 from .model import Model, SamplingOptions
-from .progress import progress
 from .runtime import processes
 
 
-def balanced(count: int, classes: int) -> list[int]:
+def round_robin_labels(count: int, classes: int) -> list[int]:
     """``count`` labels, the classes in turn."""
     return [k % classes for k in range(count)]
 
 
-def draw(model: Model, count: int, seed: int, changes: SamplingOptions, batch: int = 250) -> Images:
+def sample_distributed(
+    model: Model, count: int, seed: int, batch: int = 250, **options: Unpack[SamplingOptions]
+) -> Images:
     """``count`` images of a model, the classes in turn, with a progress bar.
 
     Under torchrun each process draws its share, and all get all: the same images as one process
     draws, since an image depends on its seed and number alone.
     """
-    classes, state = len(model.spec.classes), processes()
-    labels = balanced(count, classes) if classes else None
-    with state.split_between_processes(list(range(count))) as mine:
-        part = None if labels is None else [labels[number] for number in mine]
-        size, steps = len(mine) if part is None else None, model.sampling(**changes).steps
-        moments = model.moments(part, count=size, seed=seed, batch=batch, first=mine[0], **changes)
-        total = -(-len(mine) // batch) * (steps + 1)
-        shown = progress(moments, total, f"{count} images, seed {seed}")
-        drawn = torch.cat([pixels.to_uint8(step.x.cpu()) for step in shown if step.t == 0])
-    images = torch.cat(gather_object([drawn]))
-    return Images(images, None if labels is None else torch.tensor(labels))
+    classes = len(model.spec.classes)
+    state: Any = processes()
+    labels = round_robin_labels(count, classes) if classes else None
+    numbers = _share(count, state.process_index, state.num_processes)
+    images = torch.zeros(0, *model.spec.shape, dtype=torch.uint8)
+    if len(numbers):
+        images = model.sample(
+            None if labels is None else [labels[number] for number in numbers],
+            count=len(numbers) if labels is None else None,
+            seed=seed,
+            batch=batch,
+            first=numbers[0],
+            progress=True,
+            **options,
+        )
+    gathered = torch.cat(gather_object([images]))
+    return Images(gathered, None if labels is None else torch.tensor(labels))
+
+
+def _share(count: int, rank: int, processes: int) -> range:
+    """The numbers of the images that a process draws: one stretch, perhaps of none."""
+    return range(count * rank // processes, count * (rank + 1) // processes)

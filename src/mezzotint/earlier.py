@@ -1,5 +1,6 @@
-"""The trained model that a run goes on from: one to follow (distillation), or to surpass (refinement)."""
+"""The trained model that a run begins from: one to follow (distillation), or to surpass (refinement)."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,100 +11,126 @@ from accelerate.utils.operations import broadcast_object_list
 from jaxtyping import UInt8
 from torch import Tensor
 
-from .config import Recipe, RecipeError
-from .drawing import draw
-from .files import whole_file
-from .model import Model, find_weights, load
+from . import weights
+from .config import Denoising, Distillation, Recipe, RecipeError, Refinement
+from .data import ImageSpec
+from .diffusion.denoiser import NetworkDenoiser
+from .drawing import sample_distributed
+from .files import sha256, whole_file
+from .model import find_weights, from_parts, trained_denoiser
 from .runtime import processes
-from .training.checkpoint import sha256
-from .weights import ImageSpec
 
-RIVALS = "rivals.npz"
+INITIAL = "initial.safetensors"
+SAMPLES = "reference-samples.npz"
+SAMPLES_0_1 = "rivals.npz"
+"""The name that version 0.1 gave to the same file."""
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """A ``model``, and the ``rivals`` it drew, uint8, the classes in turn, where a run is to surpass it."""
+class InitialModel:
+    """A model to begin from.
 
-    model: Model
-    rivals: UInt8[Tensor, "n channels height width"] | None = None
+    Args:
+        path: its weights file.
+        denoiser: the model itself, as training knows it.
+        samples: uint8 images it drew, the classes in turn, where a run is to surpass it.
+    """
+
+    path: Path
+    denoiser: NetworkDenoiser
+    samples: UInt8[Tensor, "n channels height width"] | None = None
 
     def save(self, folder: Path) -> None:
-        """Keep the rivals, so that a resumed run meets the same ones."""
-        path = folder / RIVALS
-        if self.rivals is not None and not path.exists():
-            with whole_file(path) as temporary:
-                np.savez_compressed(temporary, images=self.rivals.numpy())
+        """Keep the weights and the samples, so that a run that is resumed meets the same ones, wherever the
+        model itself has gone since."""
+        weights_path, samples_path = folder / INITIAL, folder / SAMPLES
+        if not weights_path.exists():
+            with whole_file(weights_path) as temporary:
+                shutil.copyfile(self.path, temporary)
+        if self.samples is not None and _saved_samples(folder) is None:
+            with whole_file(samples_path) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, images=self.samples.numpy())
 
 
-def find_earlier(recipe: Recipe, spec: ImageSpec, folder: Path) -> Earlier | None:
-    """The model that a recipe distills or refines, if it does; what it is refined against is drawn, unless
-    the run's ``folder`` already holds it.
+def find_initial(recipe: Recipe, spec: ImageSpec, folder: Path) -> InitialModel | None:
+    """The model that a recipe distills or refines, if it does.
 
-    Raises FileNotFoundError or RecipeError where there is no such model, or it does not fit.
+    Args:
+        recipe: which names it in ``[objective]``.
+        spec: of the images to train on.
+        folder: of the run, whose own copies are taken where it has them.
+
+    Raises:
+        FileNotFoundError: where there is no such model.
+        RecipeError: where it does not fit.
     """
-    if recipe.distillation.teacher is not None:
-        told = recipe.distillation
-        teacher = _fitting("distillation.teacher", told.teacher, told.sha256, recipe, spec)
-        if teacher.recipe.few_step:
-            raise RecipeError(
-                f"the teacher {told.teacher} is a few-step model already: refine it instead"
-            )
-        return Earlier(teacher)
-    if recipe.refinement.reference is None:
+    objective = recipe.objective
+    name = recipe.initial_model
+    if isinstance(objective, Denoising) or name is None:
         return None
-    aim = recipe.refinement
-    model = _fitting("refinement.reference", aim.reference, aim.sha256, recipe, spec)
-    if model.recipe.few_step != recipe.few_step:
-        raise RecipeError(
-            f"sampling.sampler = {recipe.sampling.sampler!r}, but {aim.reference} draws with"
-            f" {model.recipe.sampling.sampler!r}: few-step models are refined in another way than others;"
-            " `mezzotint refine` takes the sampler from the model"
-        )
-    if recipe.few_step:
-        return Earlier(model)
-    if aim.images < len(spec.classes):
-        raise RecipeError(
-            f"refinement.images = {aim.images}: at least one for each of {len(spec.classes)} classes"
-        )
-    return Earlier(model, _rivals(model, recipe, folder / RIVALS))
-
-
-def _rivals(model: Model, recipe: Recipe, path: Path) -> Tensor:
-    """What the reference draws of its own accord, without guidance; by all processes together."""
-    state = processes()
-    kept = None
-    if state.is_main_process and path.exists():
-        kept = np.load(path, allow_pickle=False)["images"]
-    kept = broadcast_object_list([kept])[0]  # the first process's folder decides
-    if kept is not None:
-        return torch.as_tensor(kept)
-    return draw(model, recipe.refinement.images, recipe.seed, {"guidance": 1.0}).images
-
-
-def _kind(recipe: Recipe) -> tuple[Any, ...]:
-    """What two models must share for the weights of one to mean the same in the other."""
-    section = recipe.diffusion
-    return recipe.net, section.schedule, section.timesteps, section.parametrization
-
-
-def _fitting(
-    key: str, name: str | None, digest: str | None, recipe: Recipe, spec: ImageSpec
-) -> Model:
-    """The model ``name``, which the recipe names as its ``key``."""
-    path = find_weights(name or "")
-    if digest is not None and sha256(path) != digest:
+    key = f"objective.{'teacher' if isinstance(objective, Distillation) else 'reference'}"
+    path = _weights_path(name, folder)
+    if objective.sha256 is not None and sha256(path) != objective.sha256:
         raise RecipeError(
             f"{key} = {name!r} is not the model this recipe was made for: the SHA-256 of {path} is"
-            f" another than {key.split('.')[0]}.sha256"
+            " another than objective.sha256"
         )
-    model = load(path)
-    role = key.split(".")[1]
-    if _kind(recipe) != _kind(model.recipe):
+    tensors, initial_recipe, initial_spec = weights.read(path)
+    _check_kind(recipe, initial_recipe, key, name)
+    _check_fit(recipe, initial_recipe, key, name)
+    if initial_spec != spec:
+        raise RecipeError(f"{key} = {name!r} was trained on other images: {initial_spec}")
+    device = torch.device(processes().device or "cpu")
+    denoiser = trained_denoiser(initial_recipe, spec, tensors, device)
+    if not isinstance(objective, Refinement):
+        return InitialModel(path, denoiser)
+    if objective.images < len(spec.classes):
         raise RecipeError(
-            f"the recipe's net or diffusion is not that of its {role} {name}: training begins from"
+            f"objective.images = {objective.images}: at least one for each of {len(spec.classes)} classes"
+        )
+    samples = _broadcast(lambda: _saved_samples(folder))
+    if samples is None:
+        model = from_parts(initial_recipe, spec, tensors, device)
+        samples = sample_distributed(model, objective.images, recipe.seed, guidance=1.0).images
+    return InitialModel(path, denoiser, torch.as_tensor(samples))
+
+
+def _weights_path(name: str, folder: Path) -> Path:
+    """The run's own copy of the model ``name``, or the model itself."""
+    own = folder / INITIAL
+    return own if own.is_file() else find_weights(name)
+
+
+def _saved_samples(folder: Path) -> Any:
+    for name in (SAMPLES, SAMPLES_0_1):
+        if (folder / name).is_file():
+            return np.load(folder / name, allow_pickle=False)["images"]
+    return None
+
+
+def _broadcast(read: Any) -> Any:
+    """What the first process reads; its folder decides for all."""
+    return broadcast_object_list([read() if processes().is_main_process else None])[0]
+
+
+def _check_kind(recipe: Recipe, initial: Recipe, key: str, name: str) -> None:
+    """Refuse models of the wrong kind: few-step models are made, and refined, in ways of their own."""
+    if isinstance(recipe.objective, Distillation):
+        if initial.few_step:
+            raise RecipeError(f"the teacher {name} is a few-step model already: refine it instead")
+        return
+    if recipe.few_step != initial.few_step:
+        kind = "is" if initial.few_step else "is not"
+        raise RecipeError(
+            f"{key} = {name!r} {kind} a few-step model, which objective.name ="
+            f" {recipe.objective.name!r} is not for; `mezzotint refine` takes the objective that fits"
+        )
+
+
+def _check_fit(recipe: Recipe, initial: Recipe, key: str, name: str) -> None:
+    """Refuse a model whose weights would mean something else in the recipe's network."""
+    if (recipe.net, recipe.diffusion) != (initial.net, initial.diffusion):
+        raise RecipeError(
+            f"the recipe's net or diffusion is not that of {key} = {name!r}: training begins from"
             " its weights; `mezzotint distill` and `mezzotint refine` take both from it"
         )
-    if model.spec != spec:
-        raise RecipeError(f"the {role} {name} was trained on other images: {model.spec}")
-    return model

@@ -1,21 +1,25 @@
 """A trained model, ready to generate."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 from typing_extensions import Unpack
 
-from . import build, options, pixels, runtime, weights
+from . import build, pixels, runtime, weights
 from .checks import check_sampling
 from .config import Recipe, RecipeError, Sampling
-from .data import check_labels
+from .data import ImageSpec, check_labels
 from .diffusion.denoiser import Clipped, Denoiser, Guided, NetworkDenoiser
-from .samplers import DDIM, SAMPLERS, Sampler, Step, make_grid
+from .nets.blocks import fold_standardization
+from .options import nearest, replace
+from .progress import progress as progress_bar
+from .randomness import generator
+from .samplers import DDIM, SAMPLERS, ImageNoise, Sampler, Step, make_grid
 from .shipped import shipped
 from .training.checkpoint import MODEL, latest_checkpoint
 
@@ -40,21 +44,19 @@ class Trajectory:
     (steps + 1, images, channels, height, width), at the falling times ``t``. The last ``x`` is the
     image."""
 
-    x: UInt8[Tensor, "moments images channels height width"]
-    x0: UInt8[Tensor, "moments images channels height width"]
+    x: UInt8[Tensor, "times images channels height width"]
+    x0: UInt8[Tensor, "times images channels height width"]
     t: tuple[float, ...]
 
-
-class ImageNoise:
-    """Noise for each image from a generator of its own, so that an image depends on its seed and
-    number alone, whatever it is sampled together with."""
-
-    def __init__(self, seed: int, numbers: range, shape: tuple[int, int, int]) -> None:
-        self.generators = [runtime.generator(seed, number) for number in numbers]
-        self.shape = shape
-
-    def __call__(self) -> Float[Tensor, "batch channels height width"]:
-        return torch.stack([torch.randn(self.shape, generator=g) for g in self.generators])
+    @classmethod
+    def from_steps(cls, steps: Iterable[Step]) -> "Trajectory":
+        """A trajectory from the steps of one batch."""
+        listed = list(steps)
+        return cls(
+            x=torch.stack([pixels.to_uint8(step.x.cpu()) for step in listed]),
+            x0=torch.stack([pixels.to_uint8(step.x0.cpu()) for step in listed]),
+            t=tuple(step.t for step in listed),
+        )
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Model:
     """A network with the recipe that made it. Get one from :func:`load`."""
 
     recipe: Recipe
-    spec: weights.ImageSpec
+    spec: ImageSpec
     denoiser: NetworkDenoiser
     device: torch.device
 
@@ -73,16 +75,33 @@ class Model:
         count: int | None = None,
         seed: int = 0,
         batch: int = 64,
-        **changes: Unpack[SamplingOptions],
+        first: int = 0,
+        progress: bool = False,
+        **options: Unpack[SamplingOptions],
     ) -> UInt8[Tensor, "images channels height width"]:
-        """One image per label, uint8; image k depends on ``seed`` and k alone.
+        """Images, one for each label. Image k depends on ``seed`` and k alone.
 
-        ``count``: how many, where ``labels`` is None (unconditional). ``batch``: how many at once.
-        Further options as in :class:`SamplingOptions`. Raises ValueError, before anything is
-        computed, for labels that are not classes and options out of range.
+        Args:
+            labels: a class for each image, in 0..classes - 1.
+            count: how many, where ``labels`` is None: of a model without classes, or of no class.
+            seed: whole number from 0 to 2**63 - 1.
+            batch: how many to compute at once.
+            first: number of the first image, where these are a part of more.
+            progress: whether to show a progress bar.
+            options: what differs from the recipe's ``[sampling]``; see :class:`SamplingOptions`.
+
+        Returns:
+            uint8 images (images, channels, height, width), on the CPU.
+
+        Raises:
+            RecipeError: for labels that are no classes and options out of range, before any computing.
         """
-        moments = self.moments(labels, count=count, seed=seed, batch=batch, **changes)
-        return torch.cat([pixels.to_uint8(step.x.cpu()) for step in moments if step.t == 0])
+        steps = self.denoise(labels, count=count, seed=seed, batch=batch, first=first, **options)
+        if progress:
+            total = len(labels) if labels is not None else int(count or 0)
+            per_batch = self.sampling_options(**options).steps + 1
+            steps = progress_bar(steps, -(-total // batch) * per_batch, f"{total} images")
+        return torch.cat([pixels.to_uint8(step.x.cpu()) for step in steps if step.final])
 
     def trajectory(
         self,
@@ -90,12 +109,17 @@ class Model:
         *,
         count: int | None = None,
         seed: int = 0,
-        **changes: Unpack[SamplingOptions],
+        progress: bool = False,
+        **options: Unpack[SamplingOptions],
     ) -> Trajectory:
-        """The whole denoising of one image per label; arguments as for :meth:`sample`."""
-        return collect(self.moments(labels, count=count, seed=seed, batch=None, **changes))
+        """The whole denoising of one image for each label; arguments as for :meth:`sample`."""
+        iterator = self.denoise(labels, count=count, seed=seed, batch=None, **options)
+        if progress:
+            total = self.sampling_options(**options).steps + 1
+            iterator = progress_bar(iterator, total, "denoising")
+        return Trajectory.from_steps(iterator)
 
-    def moments(
+    def denoise(
         self,
         labels: Sequence[int] | Int64[Tensor, " images"] | None,
         *,
@@ -103,43 +127,47 @@ class Model:
         seed: int = 0,
         batch: int | None = None,
         first: int = 0,
-        **changes: Unpack[SamplingOptions],
+        **options: Unpack[SamplingOptions],
     ) -> Iterator[Step]:
-        """The denoising, step by step: ``steps + 1`` of them for each batch in turn.
+        """The denoising, step by step: ``steps + 1`` of them for each batch in turn, on the model's device.
 
-        ``first``: the number of the first image, where these are a part of more (see :class:`ImageNoise`).
+        Arguments as for :meth:`sample`; a ``batch`` of None takes all images at once.
         """
-        sampling = self.sampling(**changes)
-        classes = self._labels(labels, count)
-        total = len(classes) if classes is not None else int(count or 0)
+        sampling = self.sampling_options(**options)
+        checked = self._labels(labels, count)
+        total = len(checked) if checked is not None else int(count or 0)
         if batch is not None and (
             isinstance(batch, bool) or not isinstance(batch, int) or batch < 1
         ):
             raise RecipeError(f"batch = {batch!r}: it must be a whole number of at least 1")
-        runtime.generator(seed)  # an impossible seed is refused here, not at the first step
-        return self._run(sampling, classes, range(first, first + total), seed, batch or total)
+        generator(seed)  # an impossible seed is refused here, not at the first step
+        numbers = range(first, first + total)
+        return self._run(sampling, checked, numbers, seed, batch or total)
 
     @torch.inference_mode()
     def _run(
-        self, sampling: Sampling, classes: Tensor | None, images: range, seed: int, batch: int
+        self, sampling: Sampling, labels: Tensor | None, images: range, seed: int, batch: int
     ) -> Iterator[Step]:
-        denoiser, grid = self.prepared(sampling), make_grid(
-            sampling.grid, self.denoiser.schedule, sampling.steps
-        )  # fmt: skip
+        denoiser = self.guided_denoiser(sampling)
+        grid = make_grid(sampling.grid, self.denoiser.schedule, sampling.steps)
+        sampler = make_sampler(sampling)
         for start in range(0, len(images), batch):
             numbers = images[start : start + batch]
-            noise = ImageNoise(seed, numbers, self.spec.shape)
-            part = None if classes is None else classes[start : start + batch].to(self.device)
-            first = noise().to(self.device)
-            yield from sampler_of(sampling)(denoiser, first, grid, part, noise)
+            noise = ImageNoise(seed, numbers, self.spec.shape, self.device)
+            part = None if labels is None else labels[start : start + batch].to(self.device)
+            yield from sampler(denoiser, noise(), grid, part, noise)
 
-    def sampling(self, **changes: Unpack[SamplingOptions]) -> Sampling:
-        """The recipe's way of sampling with ``changes``, checked."""
-        sampling = options.replace(self.recipe.sampling, changes)
-        check_sampling(sampling, self.recipe.diffusion.timesteps)
+    def sampling_options(self, **options: Unpack[SamplingOptions]) -> Sampling:
+        """The recipe's way of sampling with ``options``, checked."""
+        sampling = replace(self.recipe.sampling, options)
+        check_sampling(sampling, self.recipe.diffusion.timesteps, self.recipe.few_step)
+        if not self.spec.classes and options.get("guidance", 1) != 1:
+            raise RecipeError(
+                f"guidance = {sampling.guidance}: this model has no classes to be guided to"
+            )
         return sampling
 
-    def prepared(self, sampling: Sampling) -> Denoiser:
+    def guided_denoiser(self, sampling: Sampling) -> Denoiser:
         """The denoiser with guidance and clipping around it."""
         guided = Guided(self.denoiser, sampling.guidance, sampling.interval)
         return Clipped(guided) if sampling.clip else guided
@@ -162,21 +190,11 @@ class Model:
         return check_labels(labels, self.spec.classes)
 
 
-def sampler_of(sampling: Sampling) -> Sampler:
+def make_sampler(sampling: Sampling) -> Sampler:
     """The sampler that a ``[sampling]`` section names."""
     if sampling.eta is not None:
         return DDIM(eta=sampling.eta)
     return SAMPLERS[sampling.sampler]
-
-
-def collect(moments: Iterator[Step]) -> Trajectory:
-    """A trajectory from the steps of one batch."""
-    steps = list(moments)
-    return Trajectory(
-        x=torch.stack([pixels.to_uint8(step.x.cpu()) for step in steps]),
-        x0=torch.stack([pixels.to_uint8(step.x0.cpu()) for step in steps]),
-        t=tuple(step.t for step in steps),
-    )
 
 
 def find_weights(path: str | Path) -> Path:
@@ -194,7 +212,7 @@ def find_weights(path: str | Path) -> Path:
             return known[str(path)]
         raise FileNotFoundError(
             f"there is no model at {path}: give a run folder, a weights file, or a shipped model:"
-            f" {', '.join(known)}.{options.nearest(str(path), known)}"
+            f" {', '.join(known)}.{nearest(str(path), known)}"
         )
     if (path / MODEL).is_file():
         return path / MODEL
@@ -202,6 +220,11 @@ def find_weights(path: str | Path) -> Path:
     if checkpoint is None:
         raise FileNotFoundError(f"{path} holds neither {MODEL} nor a checkpoint")
     return checkpoint / MODEL
+
+
+def is_model(folder: Path) -> bool:
+    """Whether a folder is a run or a checkpoint, finished or not."""
+    return any((folder / name).exists() for name in (MODEL, "checkpoints"))
 
 
 def load(path: str | Path, device: str | None = None) -> Model:
@@ -216,16 +239,31 @@ def load(path: str | Path, device: str | None = None) -> Model:
 
 
 def from_parts(
-    recipe: Recipe, spec: weights.ImageSpec, tensors: dict[str, Tensor], device: torch.device
+    recipe: Recipe, spec: ImageSpec, tensors: Mapping[str, Tensor], device: torch.device
 ) -> Model:
-    """A model from weights in memory."""
-    network = build.make_network(recipe, spec)
+    """A model from weights in memory, which it copies. Every model is made here: what a run draws while it
+    trains is what its file draws."""
+    denoiser = trained_denoiser(recipe, spec, tensors, device)
+    fold_standardization(denoiser.network)
+    return Model(recipe, spec, denoiser, device)
+
+
+def trained_denoiser(
+    recipe: Recipe, spec: ImageSpec, tensors: Mapping[str, Tensor], device: torch.device
+) -> NetworkDenoiser:
+    """A denoiser from weights in memory, as training knows it: to follow, or to begin from.
+
+    Raises:
+        ValueError: where the weights do not fit the recipe's network.
+    """
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and overwritten
+        network = build.make_network(recipe.net, spec)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"the weights do not fit the network of their recipe: {error}") from error
     network = runtime.place(network.eval().requires_grad_(False), device)
-    return Model(recipe, spec, build.make_denoiser(recipe, network), device)
+    return build.make_denoiser(recipe.diffusion, network)
 
 
-__all__ = ["Model", "Trajectory", "load"]
+__all__ = ["Model", "SamplingOptions", "Trajectory", "load"]

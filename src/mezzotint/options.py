@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from .config import Recipe, RecipeError
+from .earlier_versions import FORMAT, MOVED, upgrade
 
 Section = TypeVar("Section")
 
@@ -33,7 +34,8 @@ def replace(section: Section, changes: Mapping[str, Any], path: str = "") -> Sec
     for key, value in changes.items():
         where = f"{path}{key}"
         if key not in fields:
-            raise RecipeError(f"unknown key {where!r}.{nearest(key, fields)}")
+            moved = f" It is {MOVED[where]} now." if where in MOVED else nearest(key, fields)
+            raise RecipeError(f"unknown key {where!r}.{moved}")
         current = getattr(section, key)
         if dataclasses.is_dataclass(current):
             checked[key] = _subsection(hints[key], current, value, where)
@@ -129,10 +131,10 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
 
 
 def to_toml(recipe: Recipe) -> str:
-    """The whole recipe as TOML."""
+    """The whole recipe as TOML, with the format it is in."""
     import tomlkit  # not needed for --help, which has to be quick
 
-    return tomlkit.dumps(to_dict(recipe))
+    return tomlkit.dumps({"format": FORMAT, **to_dict(recipe)})
 
 
 def parse_toml(text: str, name: str) -> dict[str, Any]:
@@ -152,5 +154,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def from_toml(text: str, name: str = "the recipe") -> Recipe:
-    """A whole recipe from TOML; what it leaves out has the dataclasses' defaults."""
-    return replace(Recipe(), parse_toml(text, name))
+    """A whole recipe from TOML that :func:`to_toml` or version 0.1 has written; what it leaves out has the
+    dataclasses' defaults."""
+    values = parse_toml(text, name)
+    if values.get("format", 1) not in (1, FORMAT):
+        raise RecipeError(f"{name} is of format {values['format']}, not {FORMAT}: update mezzotint")
+    return replace(Recipe(), upgrade(values))

@@ -26,9 +26,13 @@ DIGITS_FAST = replace(
     DIGITS_LONG,
     {
         "name": "digits-fast",
-        "diffusion": {"times": "stratified", "label_dropout": 0.0},
+        "objective": {
+            "name": "distillation",
+            "teacher": "digits",
+            "guidance": 1.0,
+            "stages": 5,
+        },
         "training": {"steps": 1600, "learning_rate": 0.01, "warmup": 100, "ema": 0.995},
-        "distillation": {"teacher": "digits", "guidance": 1.0, "stages": 5},
         "sampling": {"sampler": "consistency", "steps": 2, "guidance": 1.0},
     },
 )
@@ -47,7 +51,7 @@ DIGITS_REFINED = replace(
             "ema": 0.98,
             "sample_every": 0,
         },
-        "refinement": {"reference": "digits"},
+        "objective": {"name": "refinement", "reference": "digits"},
         "sampling": {"guidance": 1.0},
     },
 )
@@ -65,8 +69,7 @@ DIGITS_FAST_REFINED = replace(
             "ema": 0.99,
             "sample_every": 0,
         },
-        "distillation": {"teacher": None},
-        "refinement": {"reference": "digits-fast"},
+        "objective": {"name": "adversarial", "reference": "digits-fast"},
     },
 )
 
@@ -107,18 +110,15 @@ DDPM = replace(
         "data": {"size": 32},
         "net": {"name": "unet"},
         "diffusion": {
-            "schedule": "linear",
+            "schedule": "original-linear",
             "timesteps": 1000,
             "parametrization": "eps",
-            "loss": "l1",
-            "times": "uniform",
-            "label_dropout": 0.0,
         },
+        "objective": {"loss": "l1", "times": "uniform", "label_dropout": 0.0},
         "training": {
             "steps": 937_500,  # 1000 epochs of 60,000 images
             "optimizer": "adam",
             "learning_rate": 1e-4,
-            "weight_decay": 0.0,
             "warmup": 0,
             "decay": "none",
             "ema": 0.0,
@@ -156,6 +156,7 @@ def find(name: str) -> Recipe:
         base = changes.pop("base", "digits")
         if base not in list(RECIPES):
             raise RecipeError(f"base = {base!r} is no recipe.{nearest(str(base), RECIPES)}")
+        changes.pop("format", None)
         return replace(RECIPES[base], {"name": path.stem, **changes})
     known = ", ".join(RECIPES)
     raise RecipeError(

@@ -9,9 +9,10 @@ from accelerate.utils.operations import broadcast_object_list
 
 from . import build, options, runtime
 from .config import Recipe, RecipeError
-from .earlier import find_earlier
+from .data import ImageData
+from .earlier import InitialModel, find_initial
 from .recipes import as_recipe
-from .run_writer import RunWriter
+from .run_writer import RunFolder, check_tracker
 from .training.checkpoint import latest_checkpoint, load_checkpoint
 from .training.signals import Stopped
 from .training.trainer import Trainer
@@ -28,22 +29,27 @@ def new_folder(recipe: Recipe, out: Path | None) -> Path:
     return folder
 
 
-def recipe_of(folder: Path) -> Recipe:
-    """The recipe a run was started with."""
+def recipe_of_run(folder: Path) -> Recipe:
+    """The recipe a run was started with. Raises RecipeError where ``folder`` is no run."""
     path = folder / "recipe.toml"
     if not path.is_file():
         raise RecipeError(f"{folder} is no run to resume: it holds no recipe.toml")
-    return options.from_toml(path.read_text(), str(path))
+    return options.from_toml(path.read_text(encoding="utf-8"), str(path))
 
 
 def check_resume(folder: Path, recipe: Recipe, changes: str) -> None:
     """Refuse to resume ``folder`` with another recipe than its own, unless changes are allowed; another
-    optimizer never is."""
-    before = recipe_of(folder)
+    optimizer or objective never is."""
+    before = recipe_of_run(folder)
     if before.training.optimizer != recipe.training.optimizer:
         raise RecipeError(
             f"{folder} was trained with {before.training.optimizer!r}, whose moments say nothing to"
             f" {recipe.training.optimizer!r}: training.optimizer cannot change within a run"
+        )
+    if before.objective.name != recipe.objective.name:
+        raise RecipeError(
+            f"{folder} was trained for {before.objective.name!r}: objective.name cannot change within"
+            f" a run, to {recipe.objective.name!r}"
         )
     changed = options.differences(before, recipe)
     if changed and changes != "allow":
@@ -59,19 +65,30 @@ def train(
     *,
     resume: str | Path | None = None,
     changes: str = "refuse",
-    say: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
+    log: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
 ) -> Path:
-    """Train a recipe, or a recipe's name, and return the run's folder.
+    """Train a recipe.
 
-    ``recipe``: digits if not given, or that of the run to resume. ``out``: where; a new folder under
-    runs/ if not given. ``resume``: an earlier run's folder to continue instead. Raises RecipeError
-    where recipe, folder or data do not fit, before anything is computed; StoppedBySignal after SIGINT
-    or SIGTERM, when all has been saved.
+    Args:
+        recipe: a recipe, or the name of one or of its TOML file; digits if not given, or that of the run to
+            resume.
+        out: folder of the run; a new one under runs/ if not given.
+        resume: folder of an earlier run to go on with instead.
+        changes: "allow", where a resumed run may differ from its recipe.
+        log: takes what there is to say, a line at a time.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        RecipeError: where recipe, folder or data do not fit, before anything is computed.
+        StoppedBySignal: after SIGINT or SIGTERM, when all has been saved.
     """
     runtime.prepare()
     if recipe is None:
-        recipe = "digits" if resume is None else recipe_of(Path(resume))
+        recipe = "digits" if resume is None else recipe_of_run(Path(resume))
     recipe = as_recipe(recipe)
+    check_tracker(recipe.training.tracker)
     if resume is not None:
         if out is not None:
             raise RecipeError("a resumed run goes on in its own folder: leave out --out")
@@ -80,34 +97,49 @@ def train(
     state = runtime.processes()
     folder = Path(broadcast_object_list([str(folder)])[0])  # the first process's clock names it
     if not state.is_main_process:
-        say = _silent
+        log = _silent
     with state.main_process_first():  # which decodes pictures into the cache, if there are any
-        data = build.load_data(recipe)
+        data = build.load_data(recipe.data)
     counts = ", ".join(f"{name} {count:,}" for name, count in data.counts().items())
-    say(f"{len(data):,} images of {data.size[0]}x{data.size[1]}x{data.channels}; {counts}")
+    log(f"{len(data):,} images of {data.size[0]}x{data.size[1]}x{data.channels}; {counts}")
     for warning in data.warnings():
-        say(f"warning: {warning}")
-    earlier = find_earlier(recipe, build.spec_of(data), folder)
-    if earlier is None:
-        trainer = Trainer(recipe, data)
-    else:
-        trainer = Trainer(recipe, data, earlier=earlier.model.denoiser, rivals=earlier.rivals)
+        log(f"warning: {warning}")
+    initial = find_initial(recipe, data.spec, folder)
+    trainer = make_trainer(recipe, data, initial)
     if resume is not None:
-        _continue(trainer, folder, say)
-    writer = RunWriter(folder, recipe, trainer)
-    if state.is_main_process:
-        writer.begin()
-        if earlier is not None:
-            earlier.save(folder)
-    parameters = sum(p.numel() for p in trainer.state.network.parameters())
-    say(f"{recipe.name}: {parameters:,} parameters on {trainer.device}; writing to {folder}")
-    stopped = trainer.run(writer.hooks())
-    if trainer.runs_hooks:
-        writer.finish(stopped)
-    trainer.accelerator.wait_for_everyone()
+        _continue(trainer, folder, log)
+    with RunFolder(folder, recipe, trainer) as run:
+        if state.is_main_process and initial is not None:
+            initial.save(folder)
+        parameters = sum(p.numel() for p in trainer.state.network.parameters())
+        log(f"{recipe.name}: {parameters:,} parameters on {trainer.device}; writing to {folder}")
+        stopped = trainer.run(run.hooks(), run.log)
+        if trainer.runs_hooks:
+            run.finish(stopped)
+        trainer.accelerator.wait_for_everyone()
     if stopped.signal is not None:
         raise StoppedBySignal(folder, stopped)
     return folder
+
+
+def make_trainer(recipe: Recipe, data: ImageData, initial: InitialModel | None = None) -> Trainer:
+    """The trainer of a recipe.
+
+    Args:
+        recipe: everything that decides the run.
+        data: the images of its ``[data]``.
+        initial: the model that its ``[objective]`` begins from, if it names one.
+
+    Raises:
+        ValueError: where recipe, images and machine do not fit.
+    """
+    denoiser = build.new_denoiser(recipe, data.spec)
+    model = samples = None
+    if initial is not None:
+        model, samples = initial.denoiser, initial.samples
+        denoiser.network.load_state_dict(model.network.state_dict())
+    objective = build.make_objective(recipe, data.spec, model, samples)
+    return Trainer(denoiser, objective, data, recipe.training, seed=recipe.seed, title=recipe.name)
 
 
 def _silent(text: str) -> None:
@@ -124,11 +156,11 @@ class StoppedBySignal(Exception):
         self.signal = stopped.signal
 
 
-def _continue(trainer: Trainer, folder: Path, say: Callable[[str], None]) -> None:
+def _continue(trainer: Trainer, folder: Path, log: Callable[[str], None]) -> None:
     main = trainer.accelerator.is_main_process
     newest = latest_checkpoint(folder / "checkpoints") if main else None
     checkpoint = broadcast_object_list([newest])[0]  # all go on from the one that the first chooses
     if checkpoint is None:
         raise RecipeError(f"{folder} holds no whole checkpoint to resume from")
     load_checkpoint(checkpoint, trainer.state)
-    say(f"resuming from {checkpoint}")
+    log(f"resuming from {checkpoint}")

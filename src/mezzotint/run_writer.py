@@ -1,27 +1,30 @@
 """What a training run leaves behind:
 
 runs/digits-20260102-030405/
-  recipe.toml       everything that decides the run
-  metrics.jsonl     step, loss, learning rate, gradient norm, images per second
-  loss.png          the loss curve
-  samples/          a grid of all classes, on a cadence
-  checkpoints/      the newest few, each enough to resume
-  model.safetensors the result: weights to sample from, recipe in the header
+  recipe.toml          everything that decides the run
+  metrics.jsonl        step, loss, learning rate, gradient norm, images per second
+  loss.png             the loss curve
+  samples/             a grid of all classes, on a cadence
+  checkpoints/         the newest few, each enough to resume
+  initial.safetensors  the model that training began from, if it began from one
+  model.safetensors    the result: weights to sample from, recipe in the header
 """
 
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
-import torch
 from accelerate.utils.operations import broadcast_object_list
+from torch import nn
 
-from . import build, options, pixels, weights
+from . import build, options, weights
 from .config import Recipe, RecipeError
+from .drawing import round_robin_labels
 from .files import whole_file
-from .model import Model
-from .progress import progress
+from .model import Model, from_parts
 from .training.checkpoint import MODEL, save_checkpoint
-from .training.log import MetricsLog, read_metrics
+from .training.log import MetricsLog
 from .training.sharding import all_whole
 from .training.signals import Stopped
 from .training.state import TrainingState
@@ -30,106 +33,138 @@ from .viz.curves import save_loss_curve
 from .viz.grids import tile, to_pillow
 
 
-class RunWriter:
-    """Writes the run of ``trainer`` to ``folder``.
+class RunFolder:
+    """Writes a run to its folder, within a ``with`` block.
 
-    Where weights are sharded every process goes through the same motions, since no one has them
-    whole; files are the first one's alone.
+    Args:
+        folder: of the run; it may be there already, where the run goes on.
+        recipe: of the run.
+        trainer: what is written. All processes have to make a RunFolder: they agree on where the run
+            stands. Files are the first one's alone. Where weights are sharded, all save and draw
+            together, since no one has them whole.
     """
 
     def __init__(self, folder: Path, recipe: Recipe, trainer: Trainer) -> None:
-        self.folder, self.recipe, self.trainer = folder, recipe, trainer
+        self.folder = folder
+        self.recipe = recipe
+        self.trainer = trainer
         self.writes: bool = trainer.accelerator.is_main_process
-        # The step of the newest checkpoint, and of the newest grid of samples; of a run that goes on, as the
+        # The steps of the newest checkpoint and of the newest grid of samples; of a run that goes on, as the
         # first process finds them.
-        self.saved: int | None = trainer.state.step or None
-        drawn = self.saved is not None and self._grid(self.saved).exists()
-        self.pictured: int | None = broadcast_object_list([self.saved if drawn else None])[0]
+        self.saved_step: int | None = trainer.state.step or None
+        drawn = self.saved_step is not None and self._grid_path(self.saved_step).exists()
+        self.drawn_step: int | None = broadcast_object_list([self.saved_step if drawn else None])[0]
+        self._metrics: MetricsLog | None = None
+        self._tracker: Any = None
 
-    def begin(self) -> None:
-        """The folder, its recipe, and the beginning or going on of its metrics."""
-        (self.folder / "samples").mkdir(parents=True, exist_ok=True)
-        with whole_file(self.folder / "recipe.toml") as temporary:
-            temporary.write_text(options.to_toml(self.recipe))
-        self._log = MetricsLog(self.folder / "metrics.jsonl", self.trainer.state.step)
-        self._tracker = _tracker(self.recipe.training.tracker, self.folder)
-        self.trainer.log = self._write_metrics
+    def __enter__(self) -> Self:
+        if self.writes:
+            (self.folder / "samples").mkdir(parents=True, exist_ok=True)
+            with whole_file(self.folder / "recipe.toml") as temporary:
+                temporary.write_text(options.to_toml(self.recipe), encoding="utf-8")
+            self._metrics = MetricsLog(self.folder / "metrics.jsonl", self.trainer.state.step)
+            self._tracker = _start_tracker(self.recipe.training.tracker, self.folder)
+        return self
 
-    def _write_metrics(self, entry: dict[str, Any]) -> None:
-        self._log.write(entry)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         if self._tracker is not None:
-            values = {k: v for k, v in entry.items() if k != "step"}
+            self._tracker.finish()
+
+    def log(self, entry: dict[str, Any]) -> None:
+        """Write an entry of metrics, on the first process."""
+        if self._metrics is not None:
+            self._metrics.write(entry)
+        if self._tracker is not None:
+            values = {k: v for k, v in entry.items() if k != "step" and v is not None}
             self._tracker.log(values, step=entry["step"])
 
     def hooks(self) -> list[Hook]:
         """What is done on the recipe's cadence."""
         training = self.recipe.training
-        return [Hook(training.save_every, self.save), Hook(training.sample_every, self.picture)]
+        return [Hook(training.save_every, self.save), Hook(training.sample_every, self.draw)]
 
     def finish(self, stopped: Stopped) -> None:
         """The last checkpoint, and, if the run is complete, its model and its pictures."""
         state = self.trainer.state
-        if self.saved != state.step:
+        if self.saved_step != state.step:
             self.save(state)
         if stopped.signal is not None:
             return
-        released = all_whole(state.released.state_dict(), self.writes)
+        tensors = all_whole(state.sampling_network.state_dict(), self.writes)
         if self.writes:
-            weights.write(self.folder / MODEL, released, self.recipe, self.trainer.spec)
-        if self.pictured != state.step:
-            self.picture(state)
+            weights.write(self.folder / MODEL, tensors, self.recipe, self.trainer.spec)
+        if self.drawn_step != state.step:
+            self.draw(state)
         elif self.writes:
-            self._save_loss()
+            self._save_loss_curve()
 
     def save(self, state: TrainingState) -> None:
-        """A checkpoint."""
-        folder, keep = self.folder / "checkpoints", self.recipe.training.keep
-        save_checkpoint(folder, state, self.recipe, self.trainer.spec, keep, self.writes)
-        self.saved = state.step
+        """Write a checkpoint of ``state``; all processes call it where weights are sharded."""
+        header = weights.header(self.recipe, self.trainer.spec)
+        keep = self.recipe.training.keep
+        save_checkpoint(self.folder / "checkpoints", state, header, keep=keep, write=self.writes)
+        self.saved_step = state.step
 
-    def picture(self, state: TrainingState) -> None:
-        """A grid, one column per class, the same noise each time, so that progress can be seen; and the
-        loss curve up to now."""
-        network, recipe, spec = state.released, self.recipe, self.trainer.spec
-        training, classes = network.training, len(spec.classes)
-        denoiser = build.make_denoiser(recipe, network.eval())
-        model = Model(recipe, spec, denoiser, self.trainer.device)
+    def draw(self, state: TrainingState) -> None:
+        """Write a grid, one column for each class, from the same noise each time, so that progress can be
+        seen; and the loss curve up to now. All processes call it where weights are sharded."""
+        network = state.sampling_network
+        training = network.training
+        model = self._model(network)
+        classes = len(self.trainer.spec.classes)
         columns = classes or 8
-        rows = 4 if recipe.sampling.steps <= 50 else 1
-        labels = list(range(classes)) * rows if classes else None
-        moments = model.moments(labels, count=None if classes else columns * rows)
-        shown = progress(moments, recipe.sampling.steps + 1, "samples") if self.writes else moments
-        images = torch.cat([pixels.to_uint8(step.x.cpu()) for step in shown if step.t == 0])
+        rows = 4 if self.recipe.sampling.steps <= 50 else 1
+        count = columns * rows
+        labels = round_robin_labels(count, classes) if classes else None
+        number = None if classes else count
+        images = model.sample(labels, count=number, batch=count, progress=self.writes)
         network.train(training)
-        self.pictured = state.step
+        self.drawn_step = state.step
         if self.writes:
-            with whole_file(self._grid(state.step)) as temporary:
+            with whole_file(self._grid_path(state.step)) as temporary:
                 to_pillow(tile(images, columns), 2).save(temporary)
-            self._save_loss()
+            self._save_loss_curve()
 
-    def _grid(self, step: int) -> Path:
+    def _model(self, network: nn.Module) -> Model:
+        """The model that ``network`` would be saved as. Sharded weights stay where they are."""
+        trainer = self.trainer
+        if not trainer.sharded:
+            return from_parts(self.recipe, trainer.spec, network.state_dict(), trainer.device)
+        denoiser = build.make_denoiser(self.recipe.diffusion, network.eval())
+        return Model(self.recipe, trainer.spec, denoiser, trainer.device)
+
+    def _grid_path(self, step: int) -> Path:
         return self.folder / "samples" / f"step-{step:08d}.png"
 
-    def _save_loss(self) -> None:
-        path = self.folder / "metrics.jsonl"
-        entries = read_metrics(path) if path.exists() else []
-        if not entries:
+    def _save_loss_curve(self) -> None:
+        if self._metrics is None or not self._metrics.losses:
             return
-        steps, losses = [e["step"] for e in entries], [e["loss"] for e in entries]
+        steps, losses = zip(*self._metrics.losses, strict=True)
         with whole_file(self.folder / "loss.png") as temporary:
             save_loss_curve(temporary, steps, losses, self.recipe.name)
 
 
-def _tracker(name: str, folder: Path) -> Any:
+def check_tracker(name: str) -> None:
+    """Refuse a tracker whose package is not installed."""
+    packages = {"none": ["sys"], "tensorboard": ["tensorboard", "tensorboardX"]}.get(name, [name])
+    if not any(find_spec(package) for package in packages):
+        raise RecipeError(
+            f"training.tracker = {name!r} needs the package {name}: pip install {name}"
+        )
+
+
+def _start_tracker(name: str, folder: Path) -> Any:
     """The tracker that a recipe asks for besides metrics.jsonl, if it does."""
     if name == "none":
         return None
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
     kind: Any = LOGGER_TYPE_TO_CLASS[name]
-    try:
-        tracker = kind(name, *((folder,) if kind.requires_logging_directory else ()))
-        tracker.start()
-    except ImportError as error:
-        raise RecipeError(f"training.tracker = {name!r} needs it: pip install {name}") from error
+    tracker = kind(name, *((folder,) if kind.requires_logging_directory else ()))
+    tracker.start()
     return tracker

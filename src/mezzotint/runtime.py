@@ -1,14 +1,15 @@
-"""The machine: memory allocator, denormals, device, arithmetic and memory format, chosen in one place;
-and randomness as a function of (seed, step) or (seed, image), never of history."""
+"""The machine: memory allocator, denormals, device, arithmetic and memory format, chosen in one place."""
 
 import atexit
 import ctypes
 import functools
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
 import torch
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def processes() -> "PartialState":
     from accelerate.state import PartialState
 
     # Under torchrun without a GPU, accelerate would otherwise make every process a lone rank 0.
-    state = PartialState(cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()))
+    state = PartialState(cpu=not has_gpu())
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         _leave_the_group_at_exit()
     return state
@@ -83,6 +84,11 @@ def _leave_the_group_at_exit() -> None:
 def _leave_the_group() -> None:
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def has_gpu() -> bool:
+    """Whether torch sees an accelerator: CUDA's, ROCm's or Apple's."""
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -104,16 +110,59 @@ def pick_device(name: str | None = None) -> torch.device:
     return device
 
 
-def pick_precision(name: str, gpu: bool) -> str:
-    """accelerate's name for an arithmetic: auto is bf16 on GPUs that have it, fp32 elsewhere.
+@dataclass(frozen=True)
+class Processor:
+    """What computes: ``kind`` ("cpu", "cuda" or "mps"), its ``name``, and whether it has bf16 in hardware."""
+
+    kind: str
+    name: str
+    bf16: bool
+
+
+def processor() -> Processor:
+    """The best processor there is, as it describes itself."""
+    if torch.cuda.is_available():
+        # By default torch says yes to GPUs that emulate bf16, T4 and V100 among them, which is slow.
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Processor("cuda", torch.cuda.get_device_name(), bf16)
+    if torch.backends.mps.is_available():
+        return Processor("mps", "Apple GPU", bf16=False)
+    return Processor("cpu", platform.processor() or platform.machine(), bf16=False)
+
+
+def pick_precision(name: str, processor: Processor) -> str:
+    """accelerate's name for an arithmetic: auto is bf16 on GPUs that have it in hardware, fp32 elsewhere.
 
     Raises ValueError for half precision on a CPU.
     """
     if name == "auto":
-        name = "bf16" if gpu and torch.cuda.is_bf16_supported() else "fp32"
-    if name != "fp32" and not gpu:
-        raise ValueError(f"training.precision = {name!r} needs a GPU; CPUs are faster in fp32")
+        name = "bf16" if processor.kind == "cuda" and processor.bf16 else "fp32"
+    if name != "fp32" and processor.kind == "cpu":
+        raise ValueError(
+            f"training.precision = {name!r} needs a GPU: on CPUs these networks gain nothing by it"
+            " (docs/benchmarks.md); say fp32, or auto"
+        )
     return "no" if name == "fp32" else name
+
+
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Within the block, if it is wanted, every operation gives the same bits each time, or says that it
+    cannot."""
+    if not wanted:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
+    algorithms = torch.are_deterministic_algorithms_enabled()
+    cudnn = torch.backends.cudnn
+    flags = cudnn.deterministic, cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(algorithms)
+        cudnn.deterministic, cudnn.benchmark = flags
 
 
 def place(network: Network, device: torch.device) -> Network:
@@ -122,15 +171,3 @@ def place(network: Network, device: torch.device) -> Network:
     if not wanted("channels-last"):
         return network
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def generator(seed: int, *path: int) -> torch.Generator:
-    """A generator for the place ``path`` (a step, an image, ...) under ``seed``.
-
-    Neighbouring places are statistically independent (NumPy's SeedSequence mixes them).
-    Raises ValueError where the seed is not in 0..2**63 - 1.
-    """
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise ValueError(f"the seed must be a whole number from 0 to 2**63 - 1, not {seed!r}")
-    low, high = np.random.SeedSequence(seed, spawn_key=path).generate_state(2, np.uint32).tolist()
-    return torch.Generator().manual_seed(high << 32 | low)

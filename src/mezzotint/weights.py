@@ -2,7 +2,7 @@
 alone is enough to sample. Reading one never runs code."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -11,29 +11,17 @@ from torch import Tensor
 
 from . import options
 from .config import Recipe
+from .data.images import ImageSpec
 from .files import whole_file
 
-FORMAT = "1"
-
-
-@dataclass(frozen=True)
-class ImageSpec:
-    """What a network knows of its data: (height, width), channels and the names of the classes."""
-
-    size: tuple[int, int]
-    channels: int
-    classes: tuple[str, ...]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)"""
-        return self.channels, *self.size
+FORMATS = ("1", "2")
+"""Formats that can be read; the last one is written. Files of format 1 have recipes of version 0.1."""
 
 
 def header(recipe: Recipe, spec: ImageSpec) -> dict[str, str]:
     """What the header of a weights file says."""
     return {
-        "mezzotint": FORMAT,
+        "mezzotint": FORMATS[-1],
         "recipe": options.to_toml(recipe),
         "images": json.dumps(asdict(spec)),
     }
@@ -77,9 +65,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], Recipe, ImageSpec]:
         spec = ImageSpec(tuple(images["size"]), images["channels"], tuple(images["classes"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"the header of {path} does not describe images: {error!r}") from error
-    if metadata.get("mezzotint") != FORMAT:
+    if metadata.get("mezzotint") not in FORMATS:
         raise ValueError(
-            f"{path} is of format {metadata.get('mezzotint')}, not {FORMAT}: update mezzotint"
+            f"{path} is of format {metadata.get('mezzotint')}, not {FORMATS[-1]}: update mezzotint"
         )
     try:
         return tensors, options.from_toml(metadata["recipe"], "its recipe"), spec

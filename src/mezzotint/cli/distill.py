@@ -17,13 +17,13 @@ FAST = RECIPES["digits-fast"]
 def student_of(model: str) -> Recipe:
     """The recipe that distills ``model``: its own data and network, and the rest of digits-fast."""
     teacher, digest = recipe_in(model)
-    told = {
+    objective = {
         "teacher": model,
         "sha256": digest,
         "guidance": teacher.sampling.guidance,
         "interval": teacher.sampling.interval,
     }
-    return options.replace(onward(FAST, teacher), {"distillation": told})
+    return options.replace(onward(FAST, teacher), {"objective": objective})
 
 
 def command_for(base: Recipe) -> Callable[..., None]:
@@ -46,7 +46,7 @@ def command_for(base: Recipe) -> Callable[..., None]:
         out
             Folder of the run; a new one under runs/ if not given. Never overwrites.
         """
-        train_onward(base, base.distillation.teacher, model, out, flags)
+        train_onward(base, model, out, flags)
 
     return with_flags(distill, recipe_flags(base))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..config import Data, Recipe
+from ..config import Recipe
 from ..options import replace
 from ..recipes import find
 
@@ -56,21 +56,25 @@ def doctor(
     background
         Grey level behind transparent pixels.
     """
-    told = {
-        "name": data, "folder": str(folder) if folder else None, "size": size, "fit": fit,
-        "columns": columns, "crop": crop,
-        "channels": channels, "background": background, "broken": "skip",
-    }  # fmt: skip
-    base = find(recipe)
-    wanted = replace(base, {"data": told, "distillation": {"teacher": None},
-                            "refinement": {"reference": None}})  # fmt: skip
+    section = {
+        "name": data,
+        "folder": str(folder) if folder else None,
+        "size": size,
+        "columns": columns,
+        "crop": crop,
+        "fit": fit,
+        "channels": channels,
+        "background": background,
+        "broken": "skip",
+    }
+    chosen = replace(find(recipe), {"data": section})
     _files(data)
     from .. import build, runtime
 
     runtime.prepare()
-    train = build.load_data(wanted)
-    _images(train, wanted.data)
-    _training(wanted, train)
+    train = build.load_data(chosen.data)
+    _images(train, chosen)
+    _training(chosen, train)
 
 
 def _files(data: str) -> None:
@@ -96,7 +100,7 @@ def _files(data: str) -> None:
         print(f"broken:    {len(found.broken):,} in all; remove them, or train with --broken skip")
 
 
-def _images(data: "ImageData", section: Data) -> None:
+def _images(data: "ImageData", recipe: Recipe) -> None:
     """What is learnt from."""
     from ..data.checkup import concerns
 
@@ -110,22 +114,31 @@ def _images(data: "ImageData", section: Data) -> None:
     for concern in concerns(data):
         print(f"warning:   {concern}")
     values = list(data.counts().values())
-    if values and max(values) > 2 * max(1, min(values)) and section.balance == "none":
+    if values and max(values) > 2 * max(1, min(values)) and recipe.training.balance == "none":
         print("advice:    classes are uneven: consider --balance classes")
 
 
 def _training(recipe: Recipe, data: "ImageData") -> None:
     """What training would take, from a few steps of it."""
-    from ..training.trainer import Trainer
+    from ..run import make_trainer
 
     rates: list[float] = []
 
     def note(entry: dict[str, Any]) -> None:
         rates.append(entry["images_per_second"])
 
-    short = replace(recipe, {"training": {"steps": 4, "log_every": 1, "warmup": 0}})
-    trainer = Trainer(short, data, note)
-    trainer.run()
+    # What a distillation or a refinement costs beside is not known without its model.
+    denoising = {"name": "denoising"}
+    short = replace(
+        recipe,
+        {
+            "objective": denoising,
+            "training": {"steps": 4, "log_every": 1, "warmup": 0},
+            "sampling": {"sampler": "dpm++", "eta": None},
+        },
+    )
+    trainer = make_trainer(short, data)
+    trainer.run(log=note)
     steps, batch = recipe.training.steps, recipe.training.batch
     seconds, rate = steps * batch / max(rates), max(rates)
     count = sum(p.numel() for p in trainer.state.network.parameters())

@@ -19,7 +19,7 @@ def evaluate(
     what: Path,
     /,
     *,
-    count: int = 10_000,
+    count: int | None = None,
     seeds: int = 1,
     bits: int = 0,
     classify: int = 0,
@@ -34,11 +34,11 @@ def evaluate(
 ) -> None:
     """Measure how good a model is, and how sure that is.
 
-    mezzotint evaluate runs/digits
-    mezzotint evaluate runs/digits --seeds 3 --guidance 1
-    mezzotint evaluate runs/digits --count 2000 --sweep guidance=1,1.25,1.5,2,3
-    mezzotint evaluate samples.npz
-    mezzotint evaluate rgb.npz --against real.npz
+        mezzotint evaluate digits
+        mezzotint evaluate runs/digits --seeds 3 --guidance 1
+        mezzotint evaluate runs/digits --count 2000 --sweep guidance=1,1.25,1.5,2,3
+        mezzotint evaluate samples.npz
+        mezzotint evaluate rgb.npz --against real.npz
 
     Every number stands beside its floor: what real images score. evaluation.json has the whole
     protocol, evaluation.png the pictures.
@@ -46,10 +46,10 @@ def evaluate(
     Parameters
     ----------
     what
-        A run's folder, a weights file, or images of any system: an .npz (images, labels) or a
-        folder of pictures, in folders by class.
+        A run's folder, a weights file or a shipped model's name; or images of any system: an .npz (images,
+        labels) or a folder of pictures, in folders by class.
     count
-        Images to draw, the classes in turn.
+        Images to draw, the classes in turn; 10,000 if not given.
     seeds
         How many times, with seeds 0, 1, ...; mean and spread are reported.
     bits
@@ -76,73 +76,98 @@ def evaluate(
         raise RecipeError("seeds must be at least 1, bits and classify not negative")
     if sweep is not None and (seeds > 1 or bits or classify):
         raise RecipeError("a sweep measures one seed: leave out --seeds, --bits and --classify")
-    changes = set_values(flags)
-    if not what.exists():
-        raise FileNotFoundError(f"there is nothing at {what} to evaluate")
+    options = set_values(flags)
+    if sweep is not None and (name := sweep.partition("=")[0]) in options:
+        raise RecipeError(f"--{name} and --sweep {name}=...: say one or the other")
     from .. import evaluation, model, runtime
 
     runtime.prepare()
-    evaluation.is_main()  # under torchrun each process takes its device before a model is loaded
     folder = out or (what if (what / "recipe.toml").is_file() else Path("."))
-    if what.suffix == ".npz" or (what.is_dir() and not _is_model(what)):
-        if changes or sweep or bits or classify or seeds > 1:
-            raise RecipeError(f"{what} holds images: options of sampling do not apply")
+    if what.suffix == ".npz" or (what.is_dir() and not model.is_model(what)):
+        of_models = {
+            "count": count,
+            "sweep": sweep,
+            "bits": bits or None,
+            "classify": classify or None,
+        }
+        given = [f"--{name}" for name in set_values(of_models) | options]
+        if given or seeds > 1:
+            raise RecipeError(
+                f"{what} holds images: {', '.join(given) or '--seeds'} is for models, which draw them"
+            )
+        if against is not None:
+            if data is not None or judge is not None or witness is not None:
+                raise RecipeError(
+                    "--against measures by Inception-FID: leave out --data, --judge and --witness"
+                )
+            _inception(what, against, folder)
+            return
         section = replace(Data(), {} if data is None else {"name": data})
-        _evaluate_images(what, against, folder, section, judge, witness)
+        _evaluate_images(what, folder, section, judge, witness, device)
         return
     if against is not None:
         raise RecipeError("--against goes with images (.npz or a folder), not with a model")
-    loaded = model.load(what, device)
-    loaded.sampling(**changes)
+    weights = model.find_weights(what)
+    evaluation.is_main()  # under torchrun each process takes its device before a model is loaded
+    loaded = model.load(weights, device)
+    loaded.sampling_options(**options)
     own = loaded.recipe.data
     reference = evaluation.reference_of(
-        own if data is None else replace(own, {"name": data, "folder": None}), judge, witness
+        own if data is None else replace(own, {"name": data, "folder": None}),
+        judge,
+        witness,
+        loaded.device,
     )
+    number = 10_000 if count is None else count
     if sweep is not None:
-        measure_sweep(loaded, reference, sweep, count, changes, str(what), folder)
+        measure_sweep(loaded, reference, sweep, number, options, str(what), folder)
         return
+    test = evaluation.test_images_of(loaded, reference)
+    if classify and test is None:
+        raise RecipeError(
+            f"--classify needs test images of the model's own classes, {', '.join(loaded.spec.classes)}"
+        )
     result = evaluation.evaluate_model(
-        loaded, reference, count=count, seeds=range(seeds), bits=bits, source=str(what), **changes
+        loaded, reference, count=number, seeds=range(seeds), bits=bits, source=str(what), **options
     )
-    if classify:
+    if classify and test is not None:
         result.protocol["as_classifier"] = {"images": classify, "draws_per_label": 8}
-        result.values["as_classifier"] = [evaluation.classify(loaded, classify)]
+        result.values["as_classifier"] = [evaluation.classify(loaded, test, classify)]
     _report(result, reference, folder)
 
 
 def _evaluate_images(
-    what: Path, against: Path | None, folder: Path, data: Data, judge: Path | None,
+    what: Path,
+    folder: Path,
+    data: Data,
+    judge: Path | None,
     witness: Path | None,
-) -> None:  # fmt: skip
+    device: str | None,
+) -> None:
     """Measure images that are already there, of whatever system."""
-    from .. import evaluation
+    from .. import evaluation, runtime
     from ..data.foreign import read_images
 
-    if against is not None:
-        _inception(what, against)
-        return
-    reference = evaluation.reference_of(data, judge, witness)
-    found = read_images(what, reference.test.classes)
-    if found.images.shape[1] == 3 and reference.test.channels == 1:
+    reference = evaluation.reference_of(data, judge, witness, runtime.pick_device(device))
+    images = read_images(what, reference.test.classes)
+    if images.images.shape[1] == 3 and reference.test.channels == 1:
         raise RecipeError(f"{what} holds RGB images: say --against what, for Inception-FID")
-    _report(evaluation.evaluate_images(found, reference, str(what)), reference, folder)
+    _report(evaluation.evaluate_images(images, reference, str(what)), reference, folder)
 
 
-def _inception(what: Path, against: Path) -> None:
+def _inception(what: Path, against: Path, folder: Path) -> None:
     """Inception-FID between two sets of RGB images, named as what it is."""
     import json
 
     from ..data.foreign import read_images
+    from ..files import whole_file
     from ..metrics.inception import inception_fid
 
-    found = inception_fid(read_images(what, ()).images, read_images(against, ()).images)
-    print(
-        f"Inception-FID {found['inception_fid']:.3f} (not digit-FID)\n{json.dumps(found, indent=1)}"
-    )
-
-
-def _is_model(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("model.safetensors", "checkpoints"))
+    result = inception_fid(read_images(what, ()).images, read_images(against, ()).images)
+    path = folder / "inception-fid.json"
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    print(f"Inception-FID {result['inception_fid']:.3f} (not digit-FID)\n{path}")
 
 
 def _report(result: "Evaluation", reference: "Reference", folder: Path) -> None:

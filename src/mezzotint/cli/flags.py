@@ -12,7 +12,7 @@ from cyclopts import Group, Parameter
 from . import PARAMETERS
 
 # Where two sections have a field of the same name, the short flag goes to the first of these.
-SECTIONS = ("", "training", "data", "net", "diffusion", "sampling", "distillation", "refinement")
+SECTIONS = ("", "training", "data", "net", "objective", "diffusion", "sampling")
 
 
 def recipe_flags(recipe: Any) -> list[inspect.Parameter]:
@@ -34,7 +34,9 @@ def recipe_flags(recipe: Any) -> list[inspect.Parameter]:
                 continue
             if field.metadata.get("flag"):
                 names.append(field.metadata["flag"])
-            if section_name == "net" and field.name == "name":
+            if field.name == "name" and section_name in ("net", "objective"):
+                if section_name == "objective":  # chosen by the verb, or in a .toml file
+                    continue
                 names, hint = ["--net.name", "--net"], str
             value = getattr(section, field.name)
             name = f"{section_name or 'recipe'}__{field.name}"

@@ -11,9 +11,11 @@ def forward(
     recipe: str = "ddpm",
     /,
     *times: float,
-    label: str = "7",
+    label: str | None = None,
     number: int = 0,
-    schedule: Literal["linear", "cosine", "flow"] | None = None,
+    schedule: (
+        Literal["linear", "cosine", "original-linear", "original-cosine", "flow"] | None
+    ) = None,
     seed: int = 0,
     scale: int = 4,
     out: Path | None = None,
@@ -31,7 +33,7 @@ def forward(
     times
         Times from 0, clean, to 1, noise; eleven even ones if none is given. Step i of T is i/T.
     label
-        Class of the image.
+        Class of the image; 7, or the first one, if not given.
     number
         Which of the class's training images.
     schedule
@@ -58,21 +60,26 @@ def forward(
         raise RecipeError(f"times = {list(times)}: each must be from 0, clean, to 1, noise")
     import torch
 
-    from .. import build, pixels, runtime
+    from .. import build, pixels
     from ..diffusion.process import diffuse
     from ..files import whole_file
+    from ..randomness import generator
     from ..viz.grids import tile, to_pillow
 
-    data = build.load_data(chosen)
-    wanted = (parse_labels([label], data.classes) or [0])[0]
-    rows = (data.labels == wanted).nonzero()[:, 0]
+    data = build.load_data(chosen.data)
+    if label is None and data.classes:
+        label = "7" if "7" in data.classes else data.classes[0]
+    rows = torch.arange(len(data))
+    if classes := parse_labels([label] if label else [], data.classes):
+        rows = (data.labels == classes[0]).nonzero()[:, 0]
     if not 0 <= number < len(rows):
-        raise RecipeError(f"number = {number}: there are {len(rows)} images of class {label}")
+        of_class = f" of class {label}" if label else ""
+        raise RecipeError(f"number = {number}: there are {len(rows)} images{of_class}")
     t = torch.tensor(times or [k / 10 for k in range(11)], dtype=torch.float64)
     clean = pixels.to_float(data.images[rows[number]]).expand(len(t), -1, -1, -1)
-    noise = torch.randn(clean.shape[1:], generator=runtime.generator(seed)).expand_as(clean)
-    strip = diffuse(clean, noise, build.make_schedule(chosen).level(t))
-    out = out or Path(f"forward-{chosen.diffusion.schedule}-{label}.png")
+    noise = torch.randn(clean.shape[1:], generator=generator(seed)).expand_as(clean)
+    strip = diffuse(clean, noise, build.make_schedule(chosen.diffusion).level(t))
+    out = out or Path(f"forward-{chosen.diffusion.schedule}-{label or number}.png")
     with whole_file(out) as temporary:
         to_pillow(tile(pixels.to_uint8(strip), len(t)), scale).save(temporary)
     print(out)

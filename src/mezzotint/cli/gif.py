@@ -66,8 +66,7 @@ def gif(
         cpu, cuda, mps, ...; the best there is if not given.
     """
     from ..files import whole_file
-    from ..model import collect, load
-    from ..progress import progress
+    from ..model import load
     from ..viz.animations import SUFFIXES, frame_duration, save_animation, select
 
     frame_duration(fps)
@@ -77,10 +76,10 @@ def gif(
     classes = parse_labels(labels, loaded.spec.classes)
     most = loaded.recipe.diffusion.timesteps or 50
     changes = {"steps": max(min(50, most), loaded.recipe.sampling.steps), **set_values(flags)}
-    steps = loaded.sampling(**changes).steps
-    moments = loaded.moments(classes, count=None if classes else 1, seed=seed, **changes)
-    trajectory = collect(progress(moments, steps + 1, "denoising"))
-    film = _film(trajectory, show)[select(steps + 1, frames)]
+    trajectory = loaded.trajectory(
+        classes, count=None if classes else 1, seed=seed, progress=True, **changes
+    )
+    film = _film(trajectory, show)[select(len(trajectory.t), frames)]
     names = [loaded.spec.classes[label] for label in classes] if classes else ["image"]
     films = {name: film[:, k] for k, name in enumerate(names)}
     if layout == "grid":

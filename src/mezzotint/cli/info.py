@@ -8,34 +8,45 @@ if TYPE_CHECKING:
     from ..model import Model
 
 
-def info(what: str, /) -> None:
-    """Describe a model (a run's folder or a weights file) or a recipe.
+def info(what: str, /, *, recipe: bool = False) -> None:
+    """Describe a model or a recipe.
 
         mezzotint info runs/digits
+        mezzotint info digits
+        mezzotint info digits --recipe
         mezzotint info ddpm
+
+    A name means the same in every verb that takes a model: where a model and a recipe share one, it is the
+    model, and --recipe shows the recipe. The first line says which it is.
 
     Parameters
     ----------
     what
-        A run's folder, a weights file, or a recipe's name or .toml file.
+        A run's folder, a weights file or a shipped model's name; or a recipe's name or .toml file.
+    recipe
+        Show the recipe of that name, as `mezzotint train` takes it.
     """
     from rich.console import Console
 
     from .. import options
     from ..recipes import RECIPES, find
+    from ..shipped import shipped
 
     console = Console()
-    if what in RECIPES or what.endswith(".toml"):
-        console.print(options.to_toml(find(what)), markup=False, highlight=False, soft_wrap=True)
+    only_recipe = what in RECIPES and what not in shipped("models") and not Path(what).exists()
+    if recipe or only_recipe or what.endswith(".toml"):
+        text = f"# the recipe {what}\n{options.to_toml(find(what))}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
         return
+    from ..files import sha256
     from ..model import find_weights, load
-    from ..training.checkpoint import sha256
 
     path = find_weights(Path(what))
     model = load(path, "cpu")
     parameters = sum(p.numel() for p in model.denoiser.network.parameters())
     height, width = model.spec.size
     lines = {
+        "model": what,
         "file": str(path),
         "SHA-256": sha256(path),
         "images": f"{height}x{width}, {model.spec.channels} channel(s)",

@@ -12,31 +12,27 @@ from .train import run_until_stopped, say_done
 
 def recipe_in(model: str) -> tuple[Recipe, str]:
     """A model's recipe, and the SHA-256 of its weights."""
+    from ..files import sha256
     from ..model import find_weights
-    from ..training.checkpoint import sha256
     from ..weights import read
 
     path = find_weights(model)
     return read(path)[1], sha256(path)
 
 
-def onward(base: Recipe, earlier: Recipe) -> Recipe:
-    """``base`` with the data, the network and the diffusion of an earlier model; what training times
-    and hidden labels are like stays as it is in ``base``."""
-    own = {"times": base.diffusion.times, "label_dropout": base.diffusion.label_dropout}
+def onward(base: Recipe, initial: Recipe) -> Recipe:
+    """``base`` with the data, the network and the diffusion of a model that training begins from."""
     changes = {
-        "name": f"{earlier.name}-{base.name.rpartition('-')[2]}",
-        "data": options.to_dict(earlier.data),
-        "net": options.to_dict(earlier.net),
-        "diffusion": options.to_dict(earlier.diffusion) | own,
+        "name": f"{initial.name}-{base.name.rpartition('-')[2]}",
+        "data": options.to_dict(initial.data),
+        "net": options.to_dict(initial.net),
+        "diffusion": options.to_dict(initial.diffusion),
     }
     return options.replace(base, changes)
 
 
-def train_onward(
-    base: Recipe, before: str | None, model: str, out: Path | None, flags: Mapping[str, Any]
-) -> None:
-    """Train ``base``, which was made for the model ``before``, with what flags change in it."""
-    if before != model:
+def train_onward(base: Recipe, model: str, out: Path | None, flags: Mapping[str, Any]) -> None:
+    """Train ``base``, which was made for a model, with what flags change in it."""
+    if base.initial_model != model:
         raise RecipeError(f"the model {model!r} cannot stand here: it comes first")
     say_done(run_until_stopped(options.replace(base, nested(flags)), out))

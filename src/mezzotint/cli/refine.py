@@ -19,7 +19,7 @@ def refined(model: str) -> Recipe:
     and the rest of digits-refined, or of digits-fast-refined for a few-step model."""
     reference, digest = recipe_in(model)
     changes = {
-        "refinement": {"reference": model, "sha256": digest},
+        "objective": {"reference": model, "sha256": digest},
         "sampling": options.to_dict(reference.sampling) | {"guidance": 1.0},
     }
     return options.replace(onward(FAST if reference.few_step else REFINED, reference), changes)
@@ -41,7 +41,7 @@ def command_for(base: Recipe) -> Callable[..., None]:
         minutes are enough, and a second round may be worth them. The defaults suit a model that was
         trained well; one that was trained for minutes needs a higher rate and more wrong labels:
 
-            mezzotint refine runs/digits --learning-rate 5e-4 --confused 0.5 --guidance 1.15
+            mezzotint refine runs/digits --learning-rate 5e-4 --wrong-labels 0.5 --guidance 1.15
 
         A few-step model, which `mezzotint distill` made, learns from a critic instead, a network that is
         trained beside it to tell its images from real ones. Ctrl-C saves and stops.
@@ -53,7 +53,7 @@ def command_for(base: Recipe) -> Callable[..., None]:
         out
             Folder of the run; a new one under runs/ if not given. Never overwrites.
         """
-        train_onward(base, base.refinement.reference, model, out, flags)
+        train_onward(base, model, out, flags)
 
     return with_flags(refine, recipe_flags(base))
 

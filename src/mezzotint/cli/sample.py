@@ -17,7 +17,7 @@ def sample(
     seed: int = 0,
     out: Path | None = None,
     batch: int = 64,
-    scale: int = 4,
+    scale: int | None = None,
     device: str | None = None,
     **flags: Any,
 ) -> None:
@@ -45,42 +45,41 @@ def sample(
     batch
         Images computed at once.
     scale
-        Enlargement of each pixel in the .png.
+        Enlargement of each pixel in the .png; 4 if not given.
     device
         cpu, cuda, mps, ...; the best there is if not given.
     """
-    import torch
-
-    from .. import pixels
     from ..files import whole_file
     from ..model import MOST_IMAGES, load
-    from ..progress import progress
     from ..viz.grids import tile, to_pillow
 
     if not 1 <= count <= MOST_IMAGES:
         raise RecipeError(f"count = {count}: it must be from 1 to {MOST_IMAGES}")
-    if batch < 1 or scale < 1:
+    if batch < 1 or (scale is not None and scale < 1):
         raise RecipeError(f"batch = {batch} and scale = {scale}: both must be at least 1")
     if out is not None and out.suffix not in (".png", ".npz"):
         raise RecipeError(f"out = {out}: images are written to a .png or a .npz file")
+    if out is not None and out.suffix == ".npz" and scale is not None:
+        raise RecipeError(f"scale = {scale}: only a .png is enlarged, not {out}")
     loaded = load(model, device)
     classes = parse_labels(labels, loaded.spec.classes)
-    wanted = None if classes is None else [label for label in classes for _ in range(count)]
-    total = count if wanted is None else len(wanted)
-    changes = set_values(flags)
-    steps = loaded.sampling(**changes).steps
-    moments = loaded.moments(
-        wanted, count=None if wanted else count, seed=seed, batch=batch, **changes
+    repeated = None if classes is None else [label for label in classes for _ in range(count)]
+    total = count if repeated is None else len(repeated)
+    images = loaded.sample(
+        repeated,
+        count=None if repeated else count,
+        seed=seed,
+        batch=batch,
+        progress=True,
+        **set_values(flags),
     )
-    shown = progress(moments, -(-total // batch) * (steps + 1), f"{total} images")
-    images = torch.cat([pixels.to_uint8(step.x.cpu()) for step in shown if step.t == 0])
     out = out or Path(f"{model.stem}-{'-'.join(labels) or 'all'}-seed{seed}.png")
     with whole_file(out) as temporary:
         if out.suffix == ".npz":
-            _save_npz(temporary, images, wanted)
+            _save_npz(temporary, images, repeated)
         else:
-            columns = count if wanted is not None and count > 1 else min(total, 10)
-            to_pillow(tile(images, columns), scale).save(temporary)
+            columns = count if repeated is not None and count > 1 else min(total, 10)
+            to_pillow(tile(images, columns), scale or 4).save(temporary)
     print(out)
 
 

@@ -16,7 +16,7 @@ def measure_sweep(
     reference: "Reference",
     sweep: str,
     count: int,
-    changes: dict[str, Any],
+    options: dict[str, Any],
     source: str,
     folder: Path,
 ) -> None:
@@ -28,9 +28,9 @@ def measure_sweep(
     from ..viz.report import save_sweep
 
     name, values = parse_sweep(sweep)
-    settings = [changes | {name: value} for value in values]
+    settings = [options | {name: value} for value in values]
     for setting in settings:
-        model.sampling(**setting)  # all are checked before the first is measured
+        model.sampling_options(**setting)  # all are checked before the first is measured
     shown = ("accuracy", "digit_fid", "precision", "recall")
     rows, floor = [], dict[str, float]()
     for value, setting in zip(values, settings, strict=True):

@@ -30,7 +30,7 @@ def base_recipe(tokens: Sequence[str]) -> Recipe:
         path = Path(settings["--resume"]) / "recipe.toml"
         if not path.is_file():
             raise FileNotFoundError(f"{path.parent} is no run to resume: it holds no recipe.toml")
-        recipe = options.from_toml(path.read_text(), str(path))
+        recipe = options.from_toml(path.read_text(encoding="utf-8"), str(path))
     else:
         recipe = find(named(tokens) or "digits")
     net = settings.get("--net", settings.get("--net.name"))

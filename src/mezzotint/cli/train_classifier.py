@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..config import Data, Recipe, RecipeError
+from ..config import Data, RecipeError
 from ..options import replace
 
 
@@ -18,6 +18,7 @@ def train_classifier(
     size: int | None = None,
     epochs: int = 12,
     seed: int = 0,
+    device: str | None = None,
 ) -> None:
     """Train a classifier to measure with, on the training split alone.
 
@@ -40,6 +41,8 @@ def train_classifier(
         Passes over the training split.
     seed
         Seed of initialization, order and jitter.
+    device
+        cpu, cuda, mps, ...; the CPU if not given.
     """
     if out.suffix != ".safetensors" or out.exists():
         raise RecipeError(f"out = {out}: it must be a new .safetensors file")
@@ -55,17 +58,24 @@ def train_classifier(
     section = replace(
         Data(), {"name": data, "size": size, "folder": str(folder) if folder else None}
     )
-    train, test = (build.load_data(Recipe(data=section), split) for split in ("train", "test"))
+    train = build.load_data(section, "train")
+    test = build.load_data(section, "test")
     recipe = ClassifierRecipe(kind=kind, epochs=epochs, seed=seed)
-    network = fit(recipe, train)
+    network = fit(recipe, train, runtime.pick_device(device or "cpu"))
     save_classifier(out, network, kind, train, f"{data}, training split", recipe)
     classifier = load_classifier(out)
     wrong = int((look(classifier, test.images).logits.argmax(1) != test.labels).sum())
     share = f"{1 - wrong / len(test):.2%} right"
-    told = {
-        "kind": kind, "data": data, "folder": folder, "size": size, "epochs": epochs, "seed": seed,
-    }  # fmt: skip
-    again = " ".join(f"--{flag} {value}" for flag, value in told.items() if value is not None)
+    settings = {
+        "kind": kind,
+        "data": data,
+        "folder": folder,
+        "size": size,
+        "epochs": epochs,
+        "seed": seed,
+    }
+    words = (f"--{flag} {value}" for flag, value in settings.items() if value is not None)
+    flags = " ".join(words)
     with whole_file(out.with_suffix(".md")) as temporary:
         temporary.write_text(
             f"# {out.stem}\n\n"
@@ -74,7 +84,7 @@ def train_classifier(
             f"- test split: {share} ({wrong} of {len(test):,} wrong)\n"
             f"- recipe: {recipe}\n"
             f"- SHA-256: {classifier.sha256}\n"
-            f"- again: `mezzotint train-classifier {out.name} {again}`\n"
+            f"- again: `mezzotint train-classifier {out.name} {flags}`\n"
         )
     print(f"{out}: {share} on the test split")
 

@@ -8,7 +8,7 @@ from .cifar import CIFAR10, CIFAR100
 from .folders import celeba, folder_of_pictures
 from .hub import from_hub
 from .idx_sets import EMNIST, FASHION_MNIST, KMNIST, MNIST
-from .images import ImageData, Split, check_labels
+from .images import ImageData, ImageSpec, Split, check_labels
 from .pictures import Broken, Fit, Frame
 
 DATASETS: dict[str, Callable[[Split, Path | None], ImageData]] = {
@@ -53,11 +53,23 @@ def open_data(
     """
     frame = frame or Frame()
     kind, colon, where = name.partition(":")
-    if colon:
+    if colon and kind in KINDS and where:
         return KINDS[kind](where, split, frame, broken)
-    return DATASETS[name](split, folder).framed(frame)
+    if name in DATASETS:
+        return DATASETS[name](split, folder).framed(frame)
+    kinds = (f"{kind}:{'NAME' if kind == 'hf' else 'PATH'}" for kind in KINDS)
+    known = ", ".join([*DATASETS, *kinds])
+    raise ValueError(f"there is no data set {name!r}: it is one of {known}")
 
 
 __all__ = [
-    "DATASETS", "KINDS", "Fit", "Frame", "ImageData", "Split", "check_labels", "open_data",
-]  # fmt: skip
+    "DATASETS",
+    "KINDS",
+    "Fit",
+    "Frame",
+    "ImageData",
+    "ImageSpec",
+    "Split",
+    "check_labels",
+    "open_data",
+]

@@ -1,17 +1,22 @@
 """Pictures decoded once: an array on disk that is mapped into memory, so that it may be larger than it.
 
-The cache's name is a hash of what every picture is and of the frame: another picture or another size is
-another cache. It is built in one go or several, and renamed when whole.
+The cache's name is a hash of what every picture is, of the frame, and of the code that decoded it: another
+picture or another size is another cache. It is built in one go or several, and renamed when whole. What is
+mapped is private: whatever is done to it in memory, the file stays as it is.
 """
 
 import hashlib
 import json
 import os
+import shutil
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+import PIL
 import torch
 from filelock import FileLock
 from jaxtyping import UInt8
@@ -25,6 +30,12 @@ from .sources import Source, identity
 
 EVERY = 2000
 """Pictures between notes of how far the building is."""
+
+FORMAT = 2
+"""Raised whenever pictures are decoded in another way, or caches laid out in another way, than before."""
+
+DAYS = 60
+"""A cache that was not used for so long is deleted when another one is built."""
 
 
 @dataclass
@@ -59,12 +70,15 @@ def cached(
     built = Built(**json.loads(note.read_text()))
     if broken == "refuse" and built.broken:
         read_picture(files[built.broken[0]], channels, frame)  # says what is wrong
-    mapped = np.load(array, mmap_mode="r+")
+    with suppress(OSError):  # another user's cache may be read, but not touched
+        os.utime(folder)
+    mapped = np.load(array, mmap_mode="c")
     return torch.from_numpy(mapped[: len(built.kept)]), built.kept
 
 
 def _key(files: Sequence[Source], frame: Frame) -> str:
-    digest = hashlib.sha256(json.dumps(asdict(frame)).encode())
+    decoder = {"format": FORMAT, "pillow": PIL.__version__, "frame": asdict(frame)}
+    digest = hashlib.sha256(json.dumps(decoder).encode())
     for file in files:
         digest.update(f"{identity(file)}\0".encode())
     return digest.hexdigest()[:24]
@@ -99,6 +113,17 @@ def _build(
         raise ValueError(f"not one of {len(files)} pictures can be read, {files[0]} first")
     _take_note(images, built, note)
     partial.replace(folder / "images.npy")
+    _prune(folder.parent, keep=folder)
+
+
+def _prune(caches: Path, keep: Path) -> None:
+    """Delete caches that nobody has used for a long time. One that is in use stays readable to its users."""
+    oldest = time.time() - DAYS * 86_400
+    for folder in caches.iterdir():
+        with suppress(OSError):
+            if folder != keep and folder.is_dir() and folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder)
+                folder.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:

@@ -30,6 +30,20 @@ def split_rows(labels: Sequence[int], split: Split) -> list[int]:
 
 
 @dataclass(frozen=True)
+class ImageSpec:
+    """What a network knows of its data: (height, width), channels and the names of the classes."""
+
+    size: tuple[int, int]
+    channels: int
+    classes: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)"""
+        return self.channels, *self.size
+
+
+@dataclass(frozen=True)
 class ImageData:
     """``images`` (n, channels, height, width) uint8; ``labels`` (n,) int64 in 0..classes-1;
     ``classes``: their names, empty where there are no labels (then ``labels`` is all 0).
@@ -62,6 +76,11 @@ class ImageData:
     @property
     def channels(self) -> int:
         return self.images.shape[1]
+
+    @property
+    def spec(self) -> ImageSpec:
+        """What a network must know of these images."""
+        return ImageSpec(self.size, self.channels, self.classes)
 
     def counts(self) -> dict[str, int]:
         """How many images each class has."""
@@ -124,7 +143,13 @@ def check_labels(labels: Tensor | Sequence[int], classes: Sequence[str]) -> Int6
 
     Raises ValueError naming the first that is not, and the range.
     """
-    values = labels.tolist() if isinstance(labels, Tensor) else list(labels)
+    if isinstance(labels, Tensor) and not labels.is_floating_point() and labels.dtype != torch.bool:
+        wrong = ((labels < 0) | (labels >= len(classes))).nonzero()
+        if len(wrong) == 0:
+            return labels.long()
+        values = [labels[wrong[0, 0]].item()]
+    else:
+        values = labels.tolist() if isinstance(labels, Tensor) else list(labels)
     for value in values:
         whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if not whole or not 0 <= value < len(classes):

@@ -11,6 +11,7 @@ looked at on its knots.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -104,20 +105,26 @@ class Flow(Schedule):
         return torch.sigmoid(-log_snr.double() / 2)
 
 
-def linear_betas(count: int, start: float = 1e-4, end: float = 0.02) -> Float[Tensor, " count"]:
-    """``count`` betas on a line, float32 (Ho et al. 2020, section 4)."""
-    return torch.linspace(start, end, count)
+def linear_betas(
+    count: int, start: float = 1e-4, end: float = 0.02, dtype: torch.dtype = torch.float32
+) -> Float[Tensor, " count"]:
+    """``count`` betas on a line (Ho et al. 2020, section 4)."""
+    return torch.linspace(start, end, count, dtype=dtype)
 
 
 def cosine_betas(
-    count: int, s: float = 0.008, lowest: float = 1e-4, highest: float = 0.999
+    count: int,
+    s: float = 0.008,
+    lowest: float = 1e-4,
+    highest: float = 0.999,
+    dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, " count"]:
-    """``count`` betas of the cosine schedule, clipped (Nichol and Dhariwal 2021, eq. 17), float32.
+    """``count`` betas of the cosine schedule, clipped (Nichol and Dhariwal 2021, eq. 17).
 
     ``lowest`` keeps the first steps from being so small that a clean image is indistinguishable
     from them; the paper itself has no lower bound (``lowest = 0``).
     """
-    angle = (torch.linspace(0, count, count + 1) / count + s) / (1 + s) * torch.pi / 2
+    angle = (torch.linspace(0, count, count + 1, dtype=dtype) / count + s) / (1 + s) * torch.pi / 2
     alphas_bar = angle.cos().square() / angle[0].cos().square()
     return (1 - alphas_bar[1:] / alphas_bar[:-1]).clamp(lowest, highest)
 
@@ -133,14 +140,24 @@ def _check(timesteps: int | None) -> int:
     return timesteps
 
 
-def linear(timesteps: int | None = 1000) -> Schedule:
+def original_linear(timesteps: int | None = 1000) -> Schedule:
     """The original's training schedule: ``T + 1`` betas from 1e-4 to 0.02."""
     return _original(linear_betas(_check(timesteps) + 1))
 
 
-def cosine(timesteps: int | None = 1000) -> Schedule:
+def original_cosine(timesteps: int | None = 1000) -> Schedule:
     """The original's alternative: ``T + 1`` cosine betas, s = 0.008, clipped to 1e-4..0.999."""
     return _original(cosine_betas(_check(timesteps) + 1))
+
+
+def linear(timesteps: int | None = 1000) -> Schedule:
+    """DDPM's schedule: T betas from 1e-4 to 0.02 (Ho et al. 2020, section 4)."""
+    return Table.from_betas(linear_betas(_check(timesteps), dtype=torch.float64))
+
+
+def cosine(timesteps: int | None = 1000) -> Schedule:
+    """The cosine schedule: T betas, s = 0.008, at most 0.999 (Nichol and Dhariwal 2021, eq. 17)."""
+    return Table.from_betas(cosine_betas(_check(timesteps), lowest=0.0, dtype=torch.float64))
 
 
 def flow(timesteps: int | None = None) -> Schedule:
@@ -148,4 +165,10 @@ def flow(timesteps: int | None = None) -> Schedule:
     return Flow(timesteps if timesteps is None else _check(timesteps))
 
 
-SCHEDULES = {"linear": linear, "cosine": cosine, "flow": flow}
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "linear": linear,
+    "cosine": cosine,
+    "original-linear": original_linear,
+    "original-cosine": original_cosine,
+    "flow": flow,
+}

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .. import build, weights
 from ..config import Recipe
+from ..data import ImageSpec
 from ..recipes import as_recipe
 
 
@@ -24,7 +25,7 @@ def import_original(checkpoint: Path, out: Path, size: int = 32) -> None:
     state = read_original(checkpoint)
     try:
         recipe, spec = recipe_of(state, size, str(checkpoint))
-        network = build.make_network(recipe, spec)
+        network = build.make_network(recipe.net, spec)
         network.load_state_dict(state)
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"{checkpoint} is not a whole network of the original: {error}") from error
@@ -45,9 +46,7 @@ def read_original(checkpoint: Path) -> dict[str, Tensor]:
     return {name.removeprefix("module."): tensor for name, tensor in model.items()}
 
 
-def recipe_of(
-    state: Mapping[str, Tensor], size: int, name: str
-) -> tuple[Recipe, weights.ImageSpec]:
+def recipe_of(state: Mapping[str, Tensor], size: int, name: str) -> tuple[Recipe, ImageSpec]:
     """What the shapes of the original's tensors say about its network."""
     try:
         width, channels = state["downsample.0.block1.block1.proj.weight"].shape[:2]
@@ -58,4 +57,4 @@ def recipe_of(
     net: dict[str, Any] = {"width": width, "depth": depth, "embedding": embedding}
     recipe = as_recipe("ddpm", {"name": "original", "data": {"size": size}, "net": net})
     names = tuple(str(label) for label in range(classes))
-    return recipe, weights.ImageSpec((size, size), channels, names)
+    return recipe, ImageSpec((size, size), channels, names)

@@ -1,6 +1,5 @@
 """From images to features, by a shipped classifier: the file, and what it says."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from .. import pixels
 from ..data import ImageData
-from ..files import whole_file
+from ..files import sha256, whole_file
 from ..nets.classifiers import CLASSIFIERS
 from ..progress import progress
 from ..shipped import shipped
@@ -34,6 +33,11 @@ class Classifier:
     channels: int
     classes: tuple[str, ...]
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.network.parameters()).device
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -43,8 +47,8 @@ class Seen:
     logits: Float[Tensor, "n classes"]
 
 
-def load_classifier(name: str | Path) -> Classifier:
-    """A classifier from a file, or a shipped one by name.
+def load_classifier(name: str | Path, device: torch.device | None = None) -> Classifier:
+    """A classifier from a file, or a shipped one by name, on ``device``, or the CPU.
 
     Raises FileNotFoundError or ValueError where it is none.
     """
@@ -67,9 +71,10 @@ def load_classifier(name: str | Path) -> Classifier:
     classes = tuple(card["classes"])
     network = CLASSIFIERS[card["kind"]](card["channels"], len(classes))
     network.load_state_dict(tensors)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    network.eval().requires_grad_(False)
-    return Classifier(network, path.stem, digest, tuple(card["size"]), card["channels"], classes)
+    network = network.eval().requires_grad_(False).to(device or torch.device("cpu"))
+    return Classifier(
+        network, path.stem, sha256(path), tuple(card["size"]), card["channels"], classes
+    )
 
 
 def save_classifier(
@@ -104,10 +109,10 @@ def look(
     features, logits = [], []
     parts = images.split(batch)
     for part in progress(parts, len(parts), "features", "batch"):
-        x = pixels.to_float(part)
+        x = pixels.to_float(part).to(classifier.device)
         if tuple(x.shape[2:]) != classifier.size:
             x = F.interpolate(x, classifier.size, mode="bilinear", antialias=True)
         f, y = classifier.network(x.to(memory_format=torch.channels_last))
-        features.append(f)
-        logits.append(y)
+        features.append(f.cpu())
+        logits.append(y.cpu())
     return Seen(torch.cat(features).clone(), torch.cat(logits).clone())

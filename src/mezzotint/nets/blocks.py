@@ -1,5 +1,7 @@
 """The pieces that networks are made of."""
 
+from typing import TypeVar
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -8,36 +10,56 @@ from torch import Tensor, nn
 Images = Float[Tensor, "batch channels height width"]
 Features = Float[Tensor, "batch _channels _height _width"]
 Embedding = Float[Tensor, "batch embedding"]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class StandardizedConv2d(nn.Conv2d):
     """A convolution whose kernels are brought to zero mean and unit variance at every use, one
     output channel at a time (Qiao et al. 2019, "Weight Standardization", eq. 5).
 
-    Where no gradient is wanted the kernels are kept until the weights change: in sampling, standardizing
-    51 million weights costs as much as convolving a few images with them.
+    In sampling, standardizing 51 million weights costs as much as convolving a few images with them:
+    :func:`fold_standardization` does it once, for a network that is not trained any more.
     """
-
-    keep = True
-    _kept: tuple[tuple[int, int], Tensor] | None = None
 
     def forward(self, x: Features) -> Features:
         return self._conv_forward(x, self._kernels(), self.bias)
 
     def _kernels(self) -> Tensor:
-        if not self.keep or (torch.is_grad_enabled() and self.weight.requires_grad):
-            return self._standardized()
-        state = (self.weight._version, self.weight.data_ptr())
-        if self._kept is None or self._kept[0] != state:
-            with torch.inference_mode(False), torch.no_grad():
-                self._kept = (state, self._standardized())
-        return self._kept[1]
-
-    def _standardized(self) -> Tensor:
         """Layer norm is this very formula, forward and backward in one pass each; channels go last
         because that is how the weights lie in memory (``runtime.place``)."""
         weight = self.weight.permute(0, 2, 3, 1)
         return F.layer_norm(weight, weight.shape[1:], eps=1e-5).permute(0, 3, 1, 2)
+
+    @torch.no_grad()
+    def folded(self) -> nn.Conv2d:
+        """A plain convolution with the standardized kernels, which gives the same bits."""
+        plain = nn.Conv2d(
+            self.in_channels,
+            self.out_channels,
+            self.kernel_size,  # type: ignore[arg-type]
+            self.stride,  # type: ignore[arg-type]
+            self.padding,  # type: ignore[arg-type]
+            self.dilation,  # type: ignore[arg-type]
+            self.groups,
+            bias=False,
+            padding_mode=self.padding_mode,
+            device="meta",
+        )
+        plain.weight = nn.Parameter(self._kernels(), requires_grad=False)
+        plain.bias = self.bias
+        return plain.train(self.training)
+
+
+def fold_standardization(network: Network) -> Network:
+    """Replace each standardized convolution by a plain one, in place.
+
+    The result is for sampling: its weights are no longer those that training changes, and never to be saved.
+    """
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, StandardizedConv2d):
+                setattr(parent, name, child.folded())
+    return network
 
 
 class Attention(nn.Module):

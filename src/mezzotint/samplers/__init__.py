@@ -6,6 +6,7 @@ from .ddpm import DDPM
 from .dpm import DPMSolver
 from .grids import GRIDS, make_grid
 from .heun import Heun
+from .noise import ImageNoise
 from .step import Noise, Sampler, Step
 
 SAMPLERS: dict[str, Sampler] = {
@@ -18,6 +19,16 @@ SAMPLERS: dict[str, Sampler] = {
 }
 
 __all__ = [
-    "DDIM", "DDPM", "GRIDS", "SAMPLERS", "DPMSolver", "Heun", "Multistep", "Noise", "Sampler", "Step",
+    "DDIM",
+    "DDPM",
+    "GRIDS",
+    "SAMPLERS",
+    "DPMSolver",
+    "Heun",
+    "ImageNoise",
+    "Multistep",
+    "Noise",
+    "Sampler",
+    "Step",
     "make_grid",
-]  # fmt: skip
+]

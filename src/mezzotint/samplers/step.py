@@ -23,6 +23,11 @@ class Step:
     x0: Images
     t: float
 
+    @property
+    def final(self) -> bool:
+        """Whether this is the image itself."""
+        return self.t == 0
+
 
 @runtime_checkable
 class Sampler(Protocol):

@@ -1,8 +1,9 @@
-"""Which images a step sees: a function of (seed, step), never of what came before.
+"""Which images a step sees: a function of the seed and of how many images were seen before, never of
+how training came there.
 
-The data are an endless row of shuffled epochs, and step k takes the k-th piece of it. No batch is
-ever short, no image is seen twice before all have been seen once, and a data set smaller than a
-batch is simply gone through several times.
+The data are an endless row of shuffled epochs, and a batch is the next piece of it. No batch is ever
+short, no image is seen twice before all have been seen once, and a data set smaller than a batch is simply
+gone through several times. Another batch size in the middle of a run goes on at the same place.
 """
 
 from functools import lru_cache
@@ -11,21 +12,25 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from ..runtime import generator
-
-ORDER, QUESTION, INIT = 0, 1, 2
-"""First number of the path of each kind of randomness."""
+from ..randomness import Stream, generator
 
 
 @lru_cache(maxsize=2)
 def epoch_order(seed: int, epoch: int, count: int) -> Int64[Tensor, " count"]:
     """The order in which ``count`` images are seen in an epoch."""
-    return torch.randperm(count, generator=generator(seed, ORDER, epoch))
+    return torch.randperm(count, generator=generator(seed, Stream.ORDER, epoch))
 
 
-def batch_indices(seed: int, step: int, batch: int, count: int) -> Int64[Tensor, " batch"]:
-    """The images of the whole batch at ``step``, over all processes."""
-    positions = torch.arange(step * batch, (step + 1) * batch)
+def batch_indices(seed: int, start: int, batch: int, count: int) -> Int64[Tensor, " batch"]:
+    """The images of a batch, over all processes.
+
+    Args:
+        seed: the run's.
+        start: images seen before, over all epochs.
+        batch: images in the batch.
+        count: images in an epoch.
+    """
+    positions = torch.arange(start, start + batch)
     pieces = [
         epoch_order(seed, epoch, count)[positions[positions // count == epoch] % count]
         for epoch in (positions // count).unique().tolist()

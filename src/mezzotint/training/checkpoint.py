@@ -1,86 +1,121 @@
-"""Checkpoints: a folder ``step-00001000`` of model.safetensors (the released weights, ready to
-sample), state.safetensors (all else) and manifest.json (step, sizes and SHA-256 of both), which
-exists whole or not at all."""
+"""Checkpoints: a folder ``step-00001000`` of model.safetensors (the weights to sample from),
+state.safetensors (all else) and manifest.json (step, and SHA-256 of both files), which exists whole or not at
+all."""
 
-import hashlib
 import json
 import shutil
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors.torch import load_file
+from tqdm import tqdm
 
 from .. import weights
-from ..config import Recipe
-from ..files import whole_folder
+from ..files import restore_interrupted, sha256, whole_folder
 from .sharding import all_whole
 from .state import TrainingState
 
 MODEL, STATE, MANIFEST = "model.safetensors", "state.safetensors", "manifest.json"
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def save_checkpoint(
-    folder: Path, state: TrainingState, recipe: Recipe, spec: weights.ImageSpec, keep: int,
-    write: bool = True,
-) -> Path:  # fmt: skip
-    """Write the state under ``folder``, then delete all but the ``keep`` newest checkpoints.
+    folder: Path, state: TrainingState, header: Mapping[str, str], *, keep: int, write: bool = True
+) -> Path:
+    """Write the state under ``folder``, then delete all checkpoints but the newest whole ones.
 
-    Where weights are sharded, all processes have to call this, and one to ``write``.
+    Args:
+        folder: that of all checkpoints of a run.
+        state: what to save.
+        header: of the weights file; see :func:`weights.header`.
+        keep: how many whole checkpoints stay. One that is damaged does not count, and goes only when so
+            many whole ones are there.
+        write: whether this process writes. Where weights are sharded, all have to call this, and one writes.
+
+    Returns:
+        The checkpoint's folder.
     """
     path = folder / f"step-{state.step:08d}"
-    released, tensors = all_whole(state.released.state_dict(), write), state.tensors(write)
+    released = all_whole(state.sampling_network.state_dict(), write)
+    tensors = state.tensors(write)
     if not write:
         return path
     with whole_folder(path) as temporary:
-        weights.save(temporary / MODEL, released, weights.header(recipe, spec))
+        weights.save(temporary / MODEL, released, dict(header))
         weights.save(temporary / STATE, tensors, {})
         files = {name: sha256(temporary / name) for name in (MODEL, STATE)}
-        manifest = json.dumps({"step": state.step, "sha256": files}, indent=1)
-        (temporary / MANIFEST).write_text(manifest)
-    older = [old for old in _checkpoints(folder) if old != path]
-    for old in older[keep - 1 :]:
-        shutil.rmtree(old)
-    for litter in folder.glob(".tmp-*"):  # of a process that was killed while it wrote
-        shutil.rmtree(litter, ignore_errors=True)
+        manifest = {"step": state.step, "sha256": files}
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    _prune(folder, path, keep)
     return path
+
+
+def _prune(folder: Path, newest: Path, keep: int) -> None:
+    """Delete what is older than the ``keep`` newest whole checkpoints, and what a killed process left."""
+    whole = [newest]
+    for path in _checkpoints(folder):
+        if path != newest and len(whole) < keep and read_manifest(path) is not None:
+            whole.append(path)
+    if len(whole) == keep:
+        for path in _checkpoints(folder):
+            if path not in whole:
+                shutil.rmtree(path)
+    for leftover in folder.glob(".tmp-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _checkpoints(folder: Path) -> list[Path]:
     """All checkpoints, newest first."""
-    return sorted(folder.glob("step-[0-9]*"), key=_step, reverse=True)
+    named = (p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdecimal())
+    return sorted(named, key=_step, reverse=True)
 
 
 def _step(path: Path) -> int:
     return int(path.name.removeprefix("step-"))
 
 
-def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint whose files are what its manifest says; None if there is none."""
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """The manifest of a checkpoint whose files are what it says; None where they are not. Keys that a later
+    version may add are no fault."""
+    try:
+        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        files = {name: sha256(path / name) for name in (MODEL, STATE)}
+        promised = {name: manifest["sha256"][name] for name in files}
+        return manifest if promised == files and manifest["step"] == _step(path) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def whole_checkpoints(folder: Path) -> Iterator[Path]:
+    """The checkpoints whose files are what their manifests say, newest first. Damaged ones are named on
+    standard error, and passed over."""
+    restore_interrupted(folder)
     for path in _checkpoints(folder):
-        try:
-            manifest = json.loads((path / MANIFEST).read_text())
-            files = {name: sha256(path / name) for name in (MODEL, STATE)}
-            if manifest == {"step": _step(path), "sha256": files}:
-                return path
-        except (OSError, ValueError):
-            pass
-        print(f"skipping {path}: it is damaged")
-    return None
+        if read_manifest(path) is not None:
+            yield path
+        else:
+            tqdm.write(f"skipping {path}: it is damaged", sys.stderr)
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint, or None."""
+    return next(whole_checkpoints(folder), None)
 
 
 def load_checkpoint(path: Path, state: TrainingState) -> None:
     """Bring ``state`` to where the checkpoint was written.
 
-    Raises ValueError where the checkpoint belongs to another network.
+    Raises:
+        ValueError: where the checkpoint belongs to another network.
     """
-    released, _, _ = weights.read(path / MODEL)
-    step = json.loads((path / MANIFEST).read_text())["step"]
+    released, recipe, _ = weights.read(path / MODEL)
+    step = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["step"]
+    tensors = load_file(path / STATE)
+    if "images" not in tensors:  # version 0.1 counted steps alone
+        tensors["images"] = torch.tensor(step * recipe.training.batch)
     try:
-        state.load(released, load_file(path / STATE), step)
+        state.load(released, tensors, step)
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit this recipe's network: {error}") from error

@@ -15,9 +15,11 @@ from tqdm import tqdm
 from .. import pixels
 from ..data import ImageData
 from ..nets.classifiers import CLASSIFIERS
-from ..runtime import generator, place
-from .batches import INIT, QUESTION, batch_indices
+from ..randomness import Stream, derived_seed, generator
+from ..runtime import place
+from .batches import batch_indices
 from .ema import Ema
+from .optimizers import can_fuse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,30 +53,37 @@ def jitter(
     return F.grid_sample(images + 1, grid.to(images), align_corners=False) - 1
 
 
-def train_classifier(recipe: ClassifierRecipe, data: ImageData) -> nn.Module:
-    """A trained classifier, its averaged weights, in eval mode, on the CPU."""
+def train_classifier(
+    recipe: ClassifierRecipe, data: ImageData, device: torch.device | None = None
+) -> nn.Module:
+    """A trained classifier, its averaged weights, in eval mode, on ``device``, or the CPU."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator(recipe.seed, INIT).initial_seed())
+        torch.manual_seed(derived_seed(recipe.seed, Stream.INIT, 0))
         network = CLASSIFIERS[recipe.kind](data.channels, len(data.classes))
-        return _fit(recipe, data, place(network, torch.device("cpu")))
+        return _fit(recipe, data, place(network, device or torch.device("cpu")))
 
 
 def _fit(recipe: ClassifierRecipe, data: ImageData, network: nn.Module) -> nn.Module:
     ema = Ema(network, recipe.ema)
     optimizer = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        network.parameters(),
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        fused=can_fuse(list(network.parameters())),
     )
-    steps = recipe.epochs * len(data) // recipe.batch
+    device = next(network.parameters()).device
+    steps = max(1, recipe.epochs * len(data) // recipe.batch)
     bar = tqdm(range(steps), desc=recipe.kind, mininterval=0.2 if sys.stderr.isatty() else 20)
     for step in bar:
         done = step / steps
         rise, fall = min(1.0, done / 0.1), (1 + math.cos(math.pi * done)) / 2
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * rise * fall
-        rows = batch_indices(recipe.seed, step, recipe.batch, len(data))
-        source = generator(recipe.seed, QUESTION, step)
-        _, logits = network(jitter(pixels.to_float(data.images[rows]), source))
-        loss = F.cross_entropy(logits, data.labels[rows], label_smoothing=0.02)
+        rows = batch_indices(recipe.seed, step * recipe.batch, recipe.batch, len(data))
+        source = generator(recipe.seed, Stream.DRAWS, step)
+        images = jitter(pixels.to_float(data.images[rows]), source).to(device)
+        _, logits = network(images)
+        loss = F.cross_entropy(logits, data.labels[rows].to(device), label_smoothing=0.02)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

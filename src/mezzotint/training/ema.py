@@ -21,11 +21,23 @@ class Ema:
         self.network = copy.deepcopy(source).eval().requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, source: nn.Module, n: int) -> None:
-        """Take in the weights after the ``n``-th optimizer step, counted from 0."""
+    def update(self, source: nn.Module, n: int, skip: torch.Tensor | None = None) -> None:
+        """Take in the weights after an optimizer step.
+
+        Args:
+            source: the network that was trained.
+            n: the number of the step, counted from 0.
+            skip: a number on the device; where it is not 0 the average stays as it is, without the host
+                having to know.
+        """
         weight = 1 - min(self.decay, (1 + n) / (10 + n))
         averages: list[torch.Tensor] = list(self.network.parameters())
         weights: list[torch.Tensor] = list(source.parameters())
-        torch._foreach_lerp_(averages, weights, weight)
+        if skip is None:
+            torch._foreach_lerp_(averages, weights, weight)
+        else:
+            share = torch.where(skip != 0, 0.0, weight)
+            for average, new in zip(averages, weights, strict=True):
+                average.lerp_(new, share.to(average.dtype))
         for average, buffer in zip(self.network.buffers(), source.buffers(), strict=True):
             average.copy_(buffer)

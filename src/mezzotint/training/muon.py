@@ -41,7 +41,9 @@ def orthogonalize(
 
 
 class Muon(torch.optim.AdamW):
-    """AdamW whose groups with ``orthogonal=True`` are updated by Muon instead.
+    """AdamW whose groups with ``use_muon=True`` are updated by Muon instead.
+
+    ``torch.optim.Muon`` takes matrices alone: no kernels of convolutions, and nothing of AdamW's.
 
     Both kinds take ``lr`` and decoupled ``weight_decay`` from their group.
     """
@@ -51,35 +53,63 @@ class Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Update all parameters that have gradients."""
-        matrices = [group for group in self.param_groups if group.get("orthogonal")]
+        """Update all parameters that have gradients.
+
+        Where the attribute ``found_inf`` is set, as torch's gradient scaler and the trainer do, and is not 0,
+        nothing changes.
+        """
+        skip: Tensor | None = getattr(self, "found_inf", None)
+        if skip is not None and skip.device.type == "cpu":
+            if skip:
+                return
+            skip = None
+        matrices = [group for group in self.param_groups if group.get("use_muon")]
         for group in matrices:
-            self._step_matrices(group)
-        kept = [(p, p.grad) for group in matrices for p in group["params"]]
-        for parameter, _ in kept:
+            self._step_matrices(group, skip)
+        gradients = [(p, p.grad) for group in matrices for p in group["params"]]
+        for parameter, _ in gradients:
             parameter.grad = None  # so that AdamW passes it by
         super().step()
-        for parameter, gradient in kept:
+        for parameter, gradient in gradients:
             parameter.grad = gradient
 
-    def _step_matrices(self, group: dict[str, Any]) -> None:
-        """Muon's update, matrices of one shape at a time."""
+    def _step_matrices(self, group: dict[str, Any], skip: Tensor | None = None) -> None:
+        """Muon's update, matrices of one shape at a time. ``skip``: a number on the device; where it is not
+        0 all stays as it is, without the host having to know."""
         by_shape: dict[tuple[int, int], list[nn.Parameter]] = {}
         for parameter in group["params"]:
             if parameter.grad is not None:
                 shape = (parameter.shape[0], parameter.numel() // parameter.shape[0])
                 by_shape.setdefault(shape, []).append(parameter)
+        decay = 1 - group["lr"] * group["weight_decay"]
         for (rows, columns), parameters in by_shape.items():
-            gradients = [p.grad for p in parameters if p.grad is not None]
-            moments = [self._moment(p) for p in parameters]
-            torch._foreach_mul_(moments, MOMENTUM)
-            torch._foreach_add_(moments, gradients)
-            looked_ahead = torch._foreach_lerp(gradients, moments, MOMENTUM)
-            stacked = torch.stack([whole(u).reshape(rows, columns) for u in looked_ahead])
+            updates = orthogonalize(
+                torch.stack(
+                    [whole(u).reshape(rows, columns) for u in self._advance(parameters, skip)]
+                )
+            )
             rate = group["lr"] * max(1.0, rows / columns) ** 0.5
-            for parameter, update in zip(parameters, orthogonalize(stacked), strict=True):
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(spread(update.view(parameter.shape), parameter), alpha=-rate)
+            for parameter, update in zip(parameters, updates, strict=True):
+                update = spread(update.view(parameter.shape), parameter)
+                if skip is None:
+                    parameter.mul_(decay)
+                else:
+                    parameter.mul_(torch.where(skip != 0, 1.0, decay))
+                    update = update.masked_fill(skip != 0, 0.0)
+                parameter.add_(update, alpha=-rate)
+
+    def _advance(self, parameters: list[nn.Parameter], skip: Tensor | None) -> list[Tensor]:
+        """Move the momentum on, and give the gradient seen through it: ``(1 - mu) G + mu M``."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        moments = [self._moment(p) for p in parameters]
+        before = None if skip is None else [moment.clone() for moment in moments]
+        torch._foreach_mul_(moments, MOMENTUM)
+        torch._foreach_add_(moments, gradients)
+        advanced = list(torch._foreach_lerp(gradients, moments, MOMENTUM))
+        if before is not None and skip is not None:
+            for moment, old in zip(moments, before, strict=True):
+                moment.copy_(torch.where(skip != 0, old, moment))
+        return advanced
 
     def _moment(self, parameter: nn.Parameter) -> Tensor:
         state = self.state[parameter]

@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..nets.blocks import StandardizedConv2d
-
 
 def shard(network: nn.Module, device: torch.device, processes: int) -> None:
     """Spread the weights of ``network``, wherever they are, over the devices of all processes, in place.
@@ -26,9 +24,6 @@ def shard(network: nn.Module, device: torch.device, processes: int) -> None:
     # FSDP2 knows no other format.
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     mesh = init_device_mesh(device.type, (processes,))
-    for module in network.modules():
-        if isinstance(module, StandardizedConv2d):
-            module.keep = False  # gathered weights come and go at one address, whatever is in them
     for blocks in [m for m in network.modules() if isinstance(m, nn.ModuleList)]:
         for block in blocks:
             fully_shard(block, mesh=mesh)

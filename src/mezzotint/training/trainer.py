@@ -1,10 +1,11 @@
 """The training loop.
 
-Data, times, noise and label dropout of a step are functions of (seed, step), and the learning rate is
-one of the step, so the state is all there is to save: a run that was stopped and resumed
-ends with the same bits as one that never was (on the same machine, build and number of processes).
+Images, times, noise and label dropout of a step are functions of (seed, step, images seen), and the learning
+rate is one of the step, so the state is all there is to save: a run that was stopped and resumed ends
+with the same bits as one that never was (on the same machine, build and number of processes).
 """
 
+import dataclasses
 import signal
 import sys
 import time
@@ -15,20 +16,20 @@ from typing import Any
 
 import torch
 from accelerate.accelerator import Accelerator
-from jaxtyping import UInt8
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from .. import build, pixels
-from ..config import Recipe
+from .. import pixels
+from ..config import Training
 from ..data import ImageData
-from ..diffusion.adversarial import Adversarial
 from ..diffusion.denoiser import NetworkDenoiser
-from ..runtime import generator, pick_precision, place
-from .batches import INIT, QUESTION, balanced_rows, batch_indices
-from .divergence import report_bad_step
+from ..objectives.base import Noise, Objective
+from ..randomness import Stream, derived_seed, generator
+from ..runtime import deterministic, has_gpu, pick_precision, place, processor
+from .batches import balanced_rows, batch_indices
+from .divergence import MAX_BAD_STEPS, report_bad_step
 from .ema import Ema
-from .optimizer import learning_rate, make_duel_optimizer, make_optimizer
+from .optimizers import OPTIMIZERS, adam_groups, learning_rate
 from .sharding import shard, whole
 from .signals import Stopped, StopRequest, stop_on_signal
 from .state import TrainingState
@@ -43,121 +44,154 @@ class Hook:
     run: Callable[[TrainingState], None]
 
 
-class Trainer:
-    """Trains ``recipe`` on ``data``; ``log(entry)`` receives the metrics, every log_every steps.
+@dataclass(frozen=True)
+class StepResult:
+    """What a step gave, as tensors on the device: the mean loss of the batch, and the norms of the gradients
+    of the network and of those beside it (0 where there is none)."""
 
-    With an ``earlier`` model training begins from its weights, and follows it (``diffusion/consistency.py``),
-    or, where ``rivals`` are given that it drew, surpasses it (``diffusion/discriminative.py``).
-    Raises ValueError where the recipe does not fit the data or the machine.
+    loss: Tensor
+    gradient_norm: Tensor
+    beside_norm: Tensor
+
+    @property
+    def finite(self) -> Tensor:
+        """Whether all three are."""
+        norms = self.gradient_norm.isfinite() & self.beside_norm.isfinite()
+        return self.loss.isfinite() & norms
+
+
+class Trainer:
+    """Trains the network of a denoiser.
+
+    Args:
+        denoiser: the network to train, its schedule and what it predicts. The network is called as
+            ``network(x_t, timestep, labels)``; any ``nn.Module`` will do.
+        objective: what it is trained for.
+        data: the images.
+        settings: steps, batch, optimizer, precision and all else.
+        seed: of everything random.
+        title: what the progress bar says.
+
+    Raises:
+        ValueError: where the settings do not fit the data, the objective or the machine.
     """
 
     def __init__(
         self,
-        recipe: Recipe,
+        denoiser: NetworkDenoiser,
+        objective: Objective[Any],
         data: ImageData,
-        log: Callable[[dict[str, Any]], None] | None = None,
-        earlier: NetworkDenoiser | None = None,
-        rivals: UInt8[Tensor, "n channels height width"] | None = None,
+        settings: Training,
+        *,
+        seed: int = 0,
+        title: str = "training",
     ) -> None:
-        self.recipe, self.log = recipe, log
-        gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
-        precision = pick_precision(recipe.training.precision, gpu)
+        self.objective = objective
+        self.settings = settings
+        self.seed = seed
+        self.title = title
+        self.spec = data.spec
+        precision = pick_precision(settings.precision, processor())
         # Under torchrun without a GPU, Accelerator() alone would make every process a lone rank 0.
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=not gpu)
-        self.device, self.rank = self.accelerator.device, self.accelerator.process_index
+        self.accelerator = Accelerator(mixed_precision=precision, cpu=not has_gpu())
+        self.device = self.accelerator.device
+        self._check(precision)
+        self.images = data.images.to(self.device)
+        self.labels = data.labels.to(self.device) if data.classes else None
+        # The rows of the data that make up an epoch.
+        balanced = settings.balance == "classes" and bool(data.classes)
+        self.rows = balanced_rows(data.labels) if balanced else None
+        self.state = self._initial_state(denoiser.network)
+        self.wrapped = self._wrap(self.state.network)
+        self.denoiser = dataclasses.replace(denoiser, network=self.wrapped)
+
+    def _check(self, precision: str) -> None:
+        settings, count = self.settings, self.accelerator.num_processes
         if precision == "fp16" and self.sharded:
             raise ValueError(
                 "training.precision = 'fp16' cannot go with training.sharding: use bf16"
             )
-        if recipe.training.batch % self.accelerator.num_processes:
+        if settings.batch % (count * self.objective.group):
+            groups = f" in groups of {self.objective.group}" if self.objective.group > 1 else ""
             raise ValueError(
-                f"training.batch = {recipe.training.batch} cannot be shared equally by"
-                f" {self.accelerator.num_processes} processes"
+                f"training.batch = {settings.batch} cannot be shared equally{groups} by"
+                f" {count} process{'es' if count > 1 else ''}"
             )
-        self.images = data.images.to(self.device)
-        self.labels = data.labels.to(self.device) if data.classes else None
-        self.spec = build.spec_of(data)
-        # The rows of the data that make up an epoch.
-        self.rows = balanced_rows(data.labels) if recipe.data.balance == "classes" else None
-        with self._seeded():
-            self.objective = build.objective_of(recipe, self.spec, earlier, rivals)
-        self.state = self._initial_state(earlier)
-        bare = self.state.network
-        self.wrapped: torch.nn.Module = (
-            bare if self.sharded else self.accelerator.prepare_model(bare)
-        )
-        if recipe.training.compile:
-            self.wrapped.compile()
-        self.denoiser = build.make_denoiser(recipe, self.wrapped)
 
     @property
     def sharded(self) -> bool:
         """Whether the weights are spread over several processes."""
-        return self.recipe.training.sharding == "full" and self.accelerator.num_processes > 1
+        return self.settings.sharding == "full" and self.accelerator.num_processes > 1
 
     @property
     def runs_hooks(self) -> bool:
         """Whether this process runs hooks, the last things to be done among them."""
         return self.accelerator.is_main_process or self.sharded
 
-    @contextmanager
-    def _seeded(self) -> Iterator[None]:
-        """Where weights are drawn."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(generator(self.recipe.seed, INIT).initial_seed())
-            yield
+    @property
+    def deferred(self) -> bool:
+        """Whether a bad step is skipped on the device, and the host hears of it later. To ask after every
+        step would leave a GPU waiting for the host."""
+        return self.device.type == "cuda" and not self.sharded
 
-    def _initial_state(self, earlier: NetworkDenoiser | None) -> TrainingState:
-        training = self.recipe.training
-        with self._seeded():
-            network = build.make_network(self.recipe, self.spec)
+    def _initial_state(self, network: nn.Module) -> TrainingState:
+        settings = self.settings
         if not self.sharded:  # a network that is to be sharded may be too large for one device
             place(network, self.device)
-        if earlier is not None:
-            network.load_state_dict(earlier.network.state_dict())
-            place(earlier.network, self.device)
-        ema = Ema(network, training.ema) if training.ema else None
+        ema = Ema(network, settings.ema) if settings.ema else None
         if self.sharded:
             for part in (network, ema.network) if ema else (network,):
                 shard(part, self.device, self.accelerator.num_processes)
-        scaler = self.accelerator.scaler
-        if not isinstance(self.objective, Adversarial):
-            return TrainingState(network, make_optimizer(network, training), ema, scaler)
-        critic = place(self.objective.critic, self.device)
-        both = make_duel_optimizer(network, critic, training, self.recipe.refinement.critic_rate)
-        return TrainingState(network, both, ema, scaler, critic=critic)
+        beside = {name: place(m, self.device) for name, m in self.objective.modules().items()}
+        groups = self.objective.param_groups(network)
+        if groups is None:
+            optimizer = OPTIMIZERS[settings.optimizer](network, settings)
+        else:
+            optimizer = adam_groups(groups, settings)
+        return TrainingState(network, optimizer, ema, self.accelerator.scaler, beside)
 
-    def run(self, hooks: Sequence[Hook] = ()) -> Stopped:
-        """Train from the state's step to the recipe's last, or until a signal asks to stop.
+    def _wrap(self, network: nn.Module) -> nn.Module:
+        """The network as it is called in training: distributed, in mixed precision, compiled."""
+        wrapped: nn.Module = network
+        if not self.sharded:
+            wrapped = self.accelerator.prepare_model(network)
+        if self.settings.compile:
+            wrapped.compile()
+        return wrapped
 
-        Raises Diverged after several steps in a row without a finite loss.
+    def run(
+        self, hooks: Sequence[Hook] = (), log: Callable[[dict[str, Any]], None] | None = None
+    ) -> Stopped:
+        """Train from the state's step to the last one, or until a signal asks to stop.
+
+        Args:
+            hooks: what is done on a cadence.
+            log: takes the metrics, every ``log_every`` steps, on the main process.
+
+        Raises:
+            Diverged: after several steps in a row without a finite loss.
         """
-        state, steps = self.state, self.recipe.training.steps
+        state, last = self.state, self.settings.steps
+        monitor = _Monitor(self, log)
         self.wrapped.train()
-        bad, losses, since = 0, [], time.perf_counter()
-        main = self.accelerator.is_main_process
-        with stop_on_signal() as request, self._bar(disable=not main) as bar:
-            while state.step < steps and not self._asked_to_stop(request):
-                loss, norm = self._step(state.step)
-                bad = 0 if loss.isfinite() and norm.isfinite() else bad + 1
-                # fp16's scaler overflows now and then, by design.
-                if bad and (state.scaler is None or not loss.isfinite()):
-                    report_bad_step(state.step, bad)
-                state.step += 1
-                if not bad:
-                    losses.append(loss.item())
+        steady = deterministic(self.settings.deterministic)
+        with stop_on_signal() as request, self._bar() as bar, steady:
+            while state.step < last:
+                if monitor.due and self._asked_to_stop(request):
+                    break
+                monitor.pending.append(self.step())
                 bar.update()
-                if state.step % self.recipe.training.log_every == 0 or state.step == steps:
-                    seconds = time.perf_counter() - since
-                    if losses:
-                        self._log(losses, norm, seconds, bar)
-                    losses, since = [], time.perf_counter()
-                before = time.perf_counter()
-                for hook in hooks:
-                    if self.runs_hooks and hook.every and state.step % hook.every == 0 and not bad:
-                        hook.run(state)
-                since += time.perf_counter() - before
-        if state.step >= steps:
+                logs = state.step % self.settings.log_every == 0 or state.step == last
+                hooked = [h for h in hooks if h.every and state.step % h.every == 0]
+                if logs or hooked or monitor.due:
+                    monitor.read()
+                if logs:
+                    monitor.write(bar)
+                with monitor.paused():
+                    for hook in hooked:
+                        if self.runs_hooks and not monitor.bad_in_a_row:
+                            hook.run(state)
+        if state.step >= last:
             return Stopped(state.step, None)
         return Stopped(state.step, request.received or signal.SIGTERM)  # another process was asked
 
@@ -169,81 +203,195 @@ class Trainer:
         votes = torch.tensor(float(asked), device=self.device)
         return bool(self.accelerator.reduce(votes, "sum").item() > 0)
 
-    def _bar(self, disable: bool) -> "tqdm[Any]":
-        training = self.recipe.training
+    def _bar(self) -> "tqdm[Any]":
         return tqdm(
-            total=training.steps, initial=self.state.step, disable=disable, unit="step",
-            desc=self.recipe.name, mininterval=0.2 if sys.stderr.isatty() else 20, dynamic_ncols=True,
-        )  # fmt: skip
+            total=self.settings.steps,
+            initial=self.state.step,
+            disable=not self.accelerator.is_main_process,
+            unit="step",
+            desc=self.title,
+            mininterval=0.2 if sys.stderr.isatty() else 20,
+            dynamic_ncols=True,
+        )
 
-    def _step(self, step: int) -> tuple[Tensor, Tensor]:
-        """One optimizer step: the batch's mean loss, and the gradient's norm."""
-        recipe, accelerator = self.recipe, self.accelerator
-        count = len(self.images) if self.rows is None else len(self.rows)
-        rows = batch_indices(recipe.seed, step, recipe.training.batch, count)
-        rows = rows if self.rows is None else self.rows[rows]
-        shape = torch.Size((len(rows), *self.images.shape[1:]))
-        question = self.objective.ask(
-            shape, self.denoiser.schedule, generator(recipe.seed, QUESTION, step, 0),
-            step / recipe.training.steps,
-        )  # fmt: skip
-        # Every process asks the whole question and answers its part of it: however many there are,
-        # a step sees the same images, times and noise.
-        mine = slice(self.rank, None, accelerator.num_processes)
-        rows, question = rows[mine].to(self.device), question.part(mine)
+    def step(self) -> StepResult:
+        """One optimizer step, after which the state is that of the next. A step whose loss or gradient is not
+        finite changes no weights."""
+        state, settings, accelerator = self.state, self.settings, self.accelerator
+        rows = self._rows()
+        source = generator(self.seed, Stream.DRAWS, state.step, 0)
+        progress = state.step / settings.steps
+        draws = self.objective.draw(len(rows), self.denoiser.schedule, source, progress)
+        mine = self._own_rows(len(rows))
+        noise = self._noise(source, len(rows), mine)
+        # Every process draws for the whole batch and computes its part of it: however many there are, a step
+        # sees the same images, times and noise.
+        draws = draws.part(mine)
+        rows = rows[mine].to(self.device)
         total = torch.zeros((), device=self.device)
-        parts = torch.arange(len(rows)).tensor_split(min(recipe.training.accumulate, len(rows)))
+        parts = self._parts(len(rows))
         for part in parts:
-            piece = slice(int(part[0]), int(part[-1]) + 1)
-            last = part is parts[-1]
-            alone = nullcontext() if last else accelerator.no_sync(self.wrapped)
+            alone = nullcontext() if part is parts[-1] else accelerator.no_sync(self.wrapped)
             with alone, accelerator.autocast():
-                x0 = pixels.to_float(self.images[rows[piece]])
-                labels = self.labels[rows[piece]] if self.labels is not None else None
-                losses = self.objective(self.denoiser, x0, labels, question.part(piece))
+                x0 = pixels.to_float(self.images[rows[part]])
+                labels = self.labels[rows[part]] if self.labels is not None else None
+                losses = self.objective.loss(
+                    self.denoiser, x0, labels, draws.part(part), noise[part].to(self.device)
+                )
                 # The sum over the whole batch's count: parts of unequal size weigh as they should.
                 loss = losses.sum() / len(rows)
                 accelerator.backward(loss)
             total += loss.detach()
         if accelerator.num_processes > 1:  # all have to agree whether a step is to be skipped
             total = accelerator.reduce(total, "mean")
-        return total, self._update(step, total)
+        result = self._update(total)
+        state.step += 1
+        state.images += settings.batch
+        return result
 
-    def _update(self, step: int, loss: Tensor) -> Tensor:
-        """Apply the gradients that are there, unless they are not finite; their norm."""
-        state, training = self.state, self.recipe.training
+    def _rows(self) -> Tensor:
+        """The images of the batch, over all processes."""
+        count = len(self.images) if self.rows is None else len(self.rows)
+        rows = batch_indices(self.seed, self.state.images, self.settings.batch, count)
+        return rows if self.rows is None else self.rows[rows]
+
+    def _own_rows(self, count: int) -> Tensor:
+        """Which rows of a batch are this process's: every N-th group of them."""
+        group = self.objective.group
+        position = torch.arange(count)
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        return position[position // group % processes == rank]
+
+    def _parts(self, count: int) -> list[slice]:
+        """The parts of a batch that are computed at once: whole groups of it."""
+        group = self.objective.group
+        groups = torch.arange(count // group)
+        pieces = groups.tensor_split(min(self.settings.accumulate, len(groups)))
+        return [slice(int(p[0]) * group, (int(p[-1]) + 1) * group) for p in pieces]
+
+    def _noise(self, source: torch.Generator, count: int, mine: Tensor) -> Noise:
+        """The noise of this process's images: from ``source``, for the whole batch, or its own rows alone, on
+        the device."""
+        shape = (self.objective.noises, *self.images.shape[1:])
+        if self.settings.draws == "cpu":
+            return torch.randn(count, *shape, generator=source)[mine]
+        place = (Stream.DRAWS, self.state.step, 1 + self.accelerator.process_index)
+        source = torch.Generator(self.device).manual_seed(derived_seed(self.seed, *place))
+        return torch.randn(len(mine), *shape, generator=source, device=self.device)
+
+    def _update(self, loss: Tensor) -> StepResult:
+        """Apply the gradients that are there, unless something is not finite."""
+        state, settings = self.state, self.settings
         for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate(step, training) * group.get("share", 1.0)
+            group["lr"] = learning_rate(state.step, settings) * group.get("lr_scale", 1.0)
         if state.scaler is not None:
             state.scaler.unscale_(state.optimizer)
-        if (
-            state.critic and self.accelerator.num_processes > 1
-        ):  # it has no wrapper that would do this
-            for parameter in state.critic.parameters():
+        beside = [p for module in state.beside.values() for p in module.parameters()]
+        if self.accelerator.num_processes > 1:
+            for parameter in beside:  # they have no wrapper that would do this
                 parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
-        limit = float("inf") if training.clip is None else training.clip
-        norm = whole(torch.nn.utils.clip_grad_norm_(state.network.parameters(), limit))
+        norm = self._clipped_norm(list(state.network.parameters()))
+        result = StepResult(loss, norm, _norm(beside, loss.device))
+        if self.deferred:
+            skip = (~result.finite).float()
+            state.optimizer.found_inf = skip  # type: ignore[attr-defined]
+            self._apply(skip)
+        elif result.finite:
+            self._apply()
         if state.scaler is not None:
-            state.scaler.step(state.optimizer)
             state.scaler.update()
-        elif norm.isfinite() and loss.isfinite():
-            state.optimizer.step()
         state.optimizer.zero_grad()
-        if state.ema and norm.isfinite() and loss.isfinite():
-            state.ema.update(state.network, step)
-        return norm
+        return result
 
-    def _log(self, losses: list[float], norm: Tensor, seconds: float, bar: "tqdm[Any]") -> None:
-        mean = sum(losses) / len(losses)
-        rate = len(losses) * self.recipe.training.batch / seconds
-        bar.set_postfix_str(f"loss {mean:.4f}, {rate:.0f} images/s", refresh=False)
-        if self.log is not None and self.accelerator.is_main_process:
-            self.log(
-                {
-                    "step": self.state.step,
-                    "loss": mean,
-                    "learning_rate": learning_rate(self.state.step - 1, self.recipe.training),
-                    "gradient_norm": norm.item(),
-                    "images_per_second": rate,
-                }
-            )
+    def _apply(self, skip: Tensor | None = None) -> None:
+        """Move the weights and their average; not where ``skip``, a number on the device, is not 0."""
+        self.state.optimizer.step()
+        if self.state.ema:
+            self.state.ema.update(self.state.network, self.state.step, skip)
+
+    def _clipped_norm(self, parameters: list[nn.Parameter]) -> Tensor:
+        """The norm of the network's gradients, which are clipped where the settings say so."""
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if self.settings.clip_gradient is not None:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.settings.clip_gradient, norm)
+        return whole(norm).to(self.device)
+
+
+def _norm(parameters: list[nn.Parameter], device: torch.device) -> Tensor:
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients) if gradients else torch.zeros((), device=device)
+
+
+class _Monitor:
+    """Reads what steps gave, some at a time, and says what is wrong with them.
+
+    ``pending``: results that were not read yet.
+    """
+
+    def __init__(self, trainer: Trainer, log: Callable[[dict[str, Any]], None] | None) -> None:
+        self.trainer = trainer
+        self.log = log
+        self.pending: list[StepResult] = []
+        self.bad_in_a_row = 0
+        self.losses: list[float] = []
+        self.skipped = 0
+        self.norms: tuple[float, float] | None = None
+        self.since = time.perf_counter()
+
+    @property
+    def due(self) -> bool:
+        """Whether results should be read: at once, unless the host would have to wait for the device."""
+        return not self.trainer.deferred or len(self.pending) % MAX_BAD_STEPS == 0
+
+    def read(self) -> None:
+        """Read all pending results. Raises Diverged after too many bad steps in a row."""
+        first = self.trainer.state.step - len(self.pending)
+        values = [torch.stack([r.loss, r.gradient_norm, r.beside_norm]) for r in self.pending]
+        self.pending = []
+        for step, (loss, norm, beside) in enumerate(torch.stack(values).tolist(), first):
+            finite = torch.tensor([loss, norm, beside]).isfinite()
+            if finite.all():
+                self.bad_in_a_row = 0
+                self.losses.append(loss)
+                self.norms = norm, beside
+                continue
+            self.bad_in_a_row += 1
+            self.skipped += 1
+            # fp16's scaler overflows now and then, by design.
+            if self.trainer.state.scaler is None or not finite[0]:
+                report_bad_step(step, self.bad_in_a_row)
+
+    def write(self, bar: "tqdm[Any]") -> None:
+        """Log what was read since the last time, if any of it was finite."""
+        trainer = self.trainer
+        seconds = time.perf_counter() - self.since
+        if self.losses and self.norms is not None:
+            mean = sum(self.losses) / len(self.losses)
+            steps = len(self.losses) + self.skipped
+            rate = steps * trainer.settings.batch / seconds
+            bar.set_postfix_str(f"loss {mean:.4f}, {rate:.0f} images/s", refresh=False)
+            step = trainer.state.step
+            entry: dict[str, Any] = {
+                "step": step,
+                "loss": mean,
+                "learning_rate": learning_rate(step - 1, trainer.settings),
+                # Of the last step; none where that step was skipped.
+                "gradient_norm": None if self.bad_in_a_row else self.norms[0],
+                "images_per_second": rate,
+            }
+            for name in trainer.state.beside:
+                entry[f"{name}_gradient_norm"] = None if self.bad_in_a_row else self.norms[1]
+            if self.skipped:
+                entry["skipped_steps"] = self.skipped
+            if self.log is not None and trainer.accelerator.is_main_process:
+                self.log(entry)
+            self.skipped = 0
+        self.losses = []
+        self.since = time.perf_counter()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """A block whose time does not count."""
+        start = time.perf_counter()
+        yield
+        self.since += time.perf_counter() - start

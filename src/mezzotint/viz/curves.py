@@ -3,22 +3,44 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+MOST_POINTS = 2000
+"""Points of the curve: more than a picture has columns says no more."""
+
+Floats = NDArray[np.float64]
+
+
+def running_mean(values: Floats, span: int) -> Floats:
+    """The mean of each value and the ``span`` before it, of as many as there are at the beginning."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    last = np.arange(1, len(values) + 1)
+    first = np.maximum(last - span - 1, 0)
+    means: Floats = (sums[last] - sums[first]) / (last - first)
+    return means
+
+
+def thinned(values: Floats, most: int = MOST_POINTS) -> Floats:
+    """At most ``most`` means of neighbouring values."""
+    pieces = np.array_split(values, min(most, len(values)))
+    return np.array([piece.mean() for piece in pieces])
+
 
 def save_loss_curve(path: Path, steps: Sequence[int], losses: Sequence[float], title: str) -> None:
     """A picture of the loss over the steps, with its running mean, on logarithmic axes."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    span = max(1, len(losses) // 20)
-    recent = [losses[max(0, k - span) : k + 1] for k in range(len(losses))]
-    means = [sum(window) / len(window) for window in recent]
-    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
-    axes.plot(steps, losses, color="#b9b3a9", linewidth=1, label="mean since the entry before")
-    axes.plot(steps, means, color="#3a2e26", linewidth=1.8, label="running mean")
-    axes.set(xlabel="step", ylabel="loss", title=title, yscale="log")
+    values = np.asarray(losses, np.float64)
+    means = running_mean(values, max(1, len(values) // 20))
+    x = thinned(np.asarray(steps, np.float64))
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.plot(x, thinned(values), color="#b9b3a9", linewidth=1, label="mean since the entry before")
+    axes.plot(x, thinned(means), color="#3a2e26", linewidth=1.8, label="running mean")
+    axes.set(xlabel="step", ylabel="loss", yscale="log")
+    axes.set_title(title, parse_math=False)
     axes.grid(which="both", alpha=0.2)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)

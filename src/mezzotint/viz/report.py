@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from .grids import tile, to_pillow
@@ -15,13 +17,11 @@ from .grids import tile, to_pillow
 INK, PAPER = "#3a2e26", "#b9b3a9"
 
 
-def _pyplot() -> Any:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
+def _figure(width: float, height: float) -> Figure:
+    """A figure of that size in inches, without pyplot: what a notebook draws with stays as it is."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def _show(
@@ -46,9 +46,9 @@ def save_report(
 ) -> None:
     """One page. ``worst``: images least like their label; ``generated`` beside ``training``, each
     with its nearest training image below it."""
-    pyplot = _pyplot()
-    figure, grid = pyplot.subplots(2, 2, figsize=(11, 11), layout="constrained")
-    figure.suptitle(title)
+    figure = _figure(11, 11)
+    grid = figure.subplots(2, 2)
+    figure.suptitle(title, parse_math=False)
     _show(grid[0, 0], samples, columns, "a sample" if confusion is None else "one row per class")
     if confusion is not None:
         _confusion(grid[0, 1], confusion, classes)
@@ -66,7 +66,6 @@ def save_report(
         "nearest to training images: generated above, training below",
     )
     figure.savefig(path, dpi=110)
-    pyplot.close(figure)
 
 
 def _rows(above: Tensor, below: Tensor, columns: int) -> list[list[Tensor]]:
@@ -98,10 +97,8 @@ def save_sweep(
     floors: Mapping[str, float],
 ) -> None:
     """One small plot per measure along the sweep, with its floor as a dashed line."""
-    pyplot = _pyplot()
-    figure, grid = pyplot.subplots(
-        1, len(curves), figsize=(3.4 * len(curves), 3.2), layout="constrained", squeeze=False
-    )
+    figure = _figure(3.4 * len(curves), 3.2)
+    grid = figure.subplots(1, len(curves), squeeze=False)
     for axes, (measure, values) in zip(grid[0], curves.items(), strict=True):
         axes.plot(settings, values, color=INK, marker="o", markersize=4)
         if measure in floors:
@@ -112,4 +109,3 @@ def save_sweep(
         if 0 < 10 * min(settings) < max(settings):
             axes.set_xscale("log")
     figure.savefig(path, dpi=110)
-    pyplot.close(figure)

@@ -29,25 +29,29 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .denoiser import Denoiser, Labels
-from .level import Coefficient, Images
-from .objectives import Question, Uniforms, stratified
-from .process import diffuse
-from .schedules import Schedule
+from ..diffusion.denoiser import Denoiser, Labels
+from ..diffusion.level import Coefficient, Images
+from ..diffusion.process import diffuse
+from ..diffusion.schedules import Schedule
+from .base import Draws, Noise, Objective
+from .times import Uniforms, stratified, uniforms
 
 
 @dataclass(frozen=True)
-class Pair(Question):
-    """A question about two moments of one path: ``t``, and ``earlier``, nearer to the image."""
+class TimePair(Draws):
+    """Two moments of one path: ``t``, and ``r`` (batch,), nearer to the image."""
 
-    earlier: Coefficient
+    r: Coefficient
 
 
 @dataclass(frozen=True, kw_only=True)
-class Consistency:
-    """Consistency tuning after ``teacher``, whose guidance and clipping the student takes over.
+class ConsistencyTuning(Objective[TimePair]):
+    """Consistency tuning after a teacher.
 
-    ``stages``: how many halvings of the gap the run goes through, the first at gap 1.
+    Args:
+        teacher: the denoiser to follow, with the guidance and clipping that the student takes over.
+        stages: how many stages the run goes through, the first at gap 1, each later one at half of it.
+        times: distribution of training times.
     """
 
     teacher: Denoiser
@@ -58,32 +62,41 @@ class Consistency:
         """``(t - r) / t`` when the share ``progress`` of training is done."""
         return 0.5 ** min(int(progress * self.stages), self.stages - 1)
 
-    def ask(
-        self, shape: torch.Size, schedule: Schedule, generator: torch.Generator, progress: float
-    ) -> Pair:
-        """Draw pairs of times, and noise, for a batch of ``shape``, all from ``generator``."""
-        u = torch.rand(shape[0], generator=generator, dtype=torch.float64).clamp(min=1e-9)
-        t = schedule.snap(self.times(u))
-        earlier = t * (1 - self.gap(progress))
+    def draw(
+        self, count: int, schedule: Schedule, generator: torch.Generator, progress: float
+    ) -> TimePair:
+        t = schedule.snap(self.times(uniforms(count, generator)))
+        r = t * (1 - self.gap(progress))
         if schedule.timesteps is not None:
-            earlier = (earlier * schedule.timesteps).floor() / schedule.timesteps
-        hidden = torch.ones(shape[0])  # no label ever is
-        return Pair(t, torch.randn(shape, generator=generator), hidden, earlier)
+            r = (r * schedule.timesteps).floor() / schedule.timesteps
+        return TimePair(t, r)
 
-    def __call__(
-        self, denoiser: Denoiser, x0: Images, labels: Labels | None, question: Question
+    def loss(
+        self,
+        denoiser: Denoiser,
+        x0: Images,
+        labels: Labels | None,
+        draws: TimePair,
+        noise: Noise,
     ) -> Float[Tensor, " batch"]:
-        """The loss of each image."""
-        assert isinstance(question, Pair)
-        t, r, level = question.t, question.earlier, denoiser.schedule.level
-        x_t = diffuse(x0, question.eps.to(x0), level(t))
+        t, r, level = draws.t, draws.r, denoiser.schedule.level
+        x_t = diffuse(x0, noise[:, 0], level(t))
         with torch.no_grad():
-            seen = self.teacher(x_t, t, labels)
-            x_r = diffuse(seen.x0, seen.eps, level(r))
-            there = (r == 0).to(x_r.device)[:, None, None, None]
-            end = torch.where(there, x_r, denoiser(x_r, r, labels).x0)
-        distance = _pseudo_huber(denoiser(x_t, t, labels).x0 - end)
+            prediction = self.teacher(x_t, t, labels)
+            x_r = diffuse(prediction.x0, prediction.eps, level(r))
+            target = self._end(denoiser, x_r, r, labels)
+        distance = _pseudo_huber(denoiser(x_t, t, labels).x0 - target)
         return distance / (t - r).to(distance)
+
+    def _end(
+        self, denoiser: Denoiser, x_r: Images, r: Coefficient, labels: Labels | None
+    ) -> Images:
+        """``f(x_r, r)``. The network is not asked where no image needs it, as in the first stage."""
+        clean = r == 0
+        if clean.all():
+            return x_r
+        answer = denoiser(x_r, r, labels).x0
+        return torch.where(clean.to(x_r.device)[:, None, None, None], x_r, answer)
 
 
 def _pseudo_huber(

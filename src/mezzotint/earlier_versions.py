@@ -1,0 +1,113 @@
+"""Recipes that version 0.1 wrote, in the words of today."""
+
+from collections.abc import Mapping
+from typing import Any
+
+FORMAT = 2
+"""The format of recipes that are written now; files of version 0.1 name none."""
+
+MOVED = {
+    "data.balance": "training.balance",
+    "diffusion.loss": "objective.loss",
+    "diffusion.weighting": "objective.weighting",
+    "diffusion.times": "objective.times",
+    "diffusion.label_dropout": "objective.label_dropout",
+    "diffusion.curriculum_start": "objective.curriculum_start",
+    "diffusion.curriculum_until": "objective.curriculum_until",
+    "training.clip": "training.clip_gradient",
+    "distillation": "objective, with name = 'distillation'",
+    "refinement": "objective, with name = 'refinement' or 'adversarial'",
+}
+"""Where keys of version 0.1 are now, for error messages."""
+
+_SCHEDULES = {"linear": "original-linear", "cosine": "original-cosine"}
+_OBJECTIVE_KEYS = (
+    "loss",
+    "weighting",
+    "times",
+    "label_dropout",
+    "curriculum_start",
+    "curriculum_until",
+)
+_REFINEMENT_KEYS = {
+    "reference": "reference",
+    "sha256": "sha256",
+    "images": "images",
+    "beta": "beta",
+    "alpha": "alpha",
+    "confused": "wrong_labels",
+}
+_ADVERSARIAL_KEYS = {
+    "reference": "reference",
+    "sha256": "sha256",
+    "critic": "critic",
+    "critic_rate": "critic_rate",
+    "noise": "instance_noise",
+    "penalty": "gradient_penalty",
+    "head_start": "head_start",
+}
+
+
+def upgrade(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A whole recipe as the current format has it.
+
+    Args:
+        recipe: nested keys of a recipe that this package has written, of whatever format.
+
+    Returns:
+        The same without the key ``format``; what an objective of version 0.1 did not use is left out.
+    """
+    sections = {k: dict(v) if isinstance(v, Mapping) else v for k, v in recipe.items()}
+    if sections.pop("format", 1) != 1:
+        return sections
+    if not isinstance(sections.get("diffusion", {}), dict):
+        return sections  # broken in a way that is named where it is read
+    diffusion = sections.setdefault("diffusion", {})
+    moved = {key: diffusion.pop(key) for key in _OBJECTIVE_KEYS if key in diffusion}
+    if "schedule" in diffusion:
+        diffusion["schedule"] = _SCHEDULES.get(diffusion["schedule"], diffusion["schedule"])
+    sampler = sections.get("sampling", {}).get("sampler")
+    sections["objective"] = _objective(
+        moved,
+        sections.pop("distillation", {}),
+        sections.pop("refinement", {}),
+        few_step=sampler == "consistency",
+    )
+    training = sections.setdefault("training", {})
+    if "balance" in sections.get("data", {}):
+        training["balance"] = sections["data"].pop("balance")
+    if "clip" in training:
+        training["clip_gradient"] = training.pop("clip")
+    if training.get("optimizer") == "adam" or training.get("weight_decay") == 0.01:
+        training.pop("weight_decay", None)  # adam ignored it; 0.01 was the default, and is
+    return sections
+
+
+def _objective(
+    denoising: dict[str, Any],
+    distillation: dict[str, Any],
+    refinement: dict[str, Any],
+    *,
+    few_step: bool,
+) -> dict[str, Any]:
+    """The section ``[objective]`` that three sections of version 0.1 amounted to."""
+    if "teacher" in distillation:
+        keys = ("teacher", "sha256", "guidance", "interval", "stages")
+        section = {key: distillation[key] for key in keys if key in distillation}
+        return {"name": "distillation", **section, **_only(denoising, "times")}
+    if "reference" not in refinement:
+        if denoising.get("curriculum_start", 1.0) == 1:
+            denoising.pop("curriculum_until", None)
+        return {"name": "denoising", **denoising}
+    if few_step:
+        return {"name": "adversarial", **_renamed(refinement, _ADVERSARIAL_KEYS)}
+    own = _only(denoising, "weighting", "times", "label_dropout")
+    return {"name": "refinement", **_renamed(refinement, _REFINEMENT_KEYS), **own}
+
+
+def _only(section: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: section[key] for key in keys if key in section}
+
+
+def _renamed(section: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {new: section[old] for old, new in names.items() if old in section}

@@ -1,0 +1,57 @@
+"""Randomness as a function of (seed, stream, place), never of history.
+
+A generator belongs to one place of one stream: a training step, an epoch, an image. Two runs that reach
+the same place draw the same numbers, however they got there.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+import torch
+
+
+class Stream(IntEnum):
+    """What a stream of random numbers is for. Two streams never share numbers, whatever their places."""
+
+    ORDER = 0
+    """The order of the images in an epoch: (epoch,)."""
+    DRAWS = 1
+    """Times, noise and label dropout of a training step: (step, ...)."""
+    INIT = 2
+    """Initial weights: (0,)."""
+    TEST_ROWS = 3
+    """Which test images a measure takes: (measure,)."""
+    BITS = 4
+    """Noise of the likelihood measures: (method,)."""
+    HELD_OUT = 5
+    """Noise of the held-out loss: (first row,)."""
+    CLASSIFY = 6
+    """Noise of the model used as a classifier: (first row,)."""
+    FLOOR = 7
+    """Which training images stand in for generated ones: (label,)."""
+
+
+def generator(seed: int, *path: int) -> torch.Generator:
+    """A generator for one place, on the CPU.
+
+    Args:
+        seed: whole number from 0 to 2**63 - 1.
+        path: a :class:`Stream` and a place in it; or an image's number alone, for the noise that the image
+            begins from. Paths of different length or content are statistically independent (NumPy's
+            SeedSequence mixes them).
+
+    Returns:
+        A fresh generator.
+
+    Raises:
+        ValueError: where the seed is not a whole number in its range.
+    """
+    return torch.Generator().manual_seed(derived_seed(seed, *path))
+
+
+def derived_seed(seed: int, *path: int) -> int:
+    """The 64-bit seed of a place; see :func:`generator`, which explains the arguments."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ValueError(f"the seed must be a whole number from 0 to 2**63 - 1, not {seed!r}")
+    low, high = np.random.SeedSequence(seed, spawn_key=path).generate_state(2, np.uint32).tolist()
+    return int(high) << 32 | int(low)

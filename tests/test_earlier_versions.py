@@ -1,0 +1,108 @@
+"""Recipes, weights, checkpoints and runs that version 0.1 wrote. The files are as it left them."""
+
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from common import tiny_data
+from mezzotint import build, load, options, weights
+from mezzotint.config import AdversarialRefinement, Denoising, Distillation, RecipeError, Refinement
+from mezzotint.earlier_versions import MOVED, upgrade
+from mezzotint.recipes import RECIPES
+from mezzotint.run import train
+from mezzotint.shipped import shipped
+
+OLD = Path(__file__).parent / "reference" / "version-0.1"
+
+
+def old_recipe(name: str) -> Any:
+    return options.from_toml((OLD / "recipes" / f"{name}.toml").read_text())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_of_version_0_1_means_what_it_meant(name: str) -> None:
+    assert old_recipe(name) == RECIPES[name]
+
+
+def test_what_moved_is_found_where_it_is_now() -> None:
+    recipe = old_recipe("odd")
+    assert recipe.training.balance == "classes"
+    assert recipe.training.clip_gradient == 1.5
+    assert recipe.training.weight_decay is None  # adam ignored it
+    assert recipe.diffusion.schedule == "original-cosine"
+    assert recipe.objective == Denoising(
+        loss="huber",
+        weighting="min-snr",
+        times="uniform",
+        label_dropout=0.2,
+        curriculum_start=0.2,
+        curriculum_until=0.7,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("digits", Denoising),
+        ("digits-fast", Distillation),
+        ("digits-refined", Refinement),
+        ("digits-fast-refined", AdversarialRefinement),
+    ],
+)
+def test_three_sections_become_the_objective_they_amounted_to(name: str, kind: type) -> None:
+    assert isinstance(old_recipe(name).objective, kind)
+
+
+def test_a_recipe_of_today_is_not_translated() -> None:
+    text = options.to_toml(RECIPES["ddpm"])
+    assert options.from_toml(text) == RECIPES["ddpm"]
+    values = tomllib.loads(text)
+    assert upgrade(values) == {k: v for k, v in values.items() if k != "format"}
+
+
+def test_a_recipe_of_a_later_format_is_refused_by_name() -> None:
+    with pytest.raises(RecipeError, match=r"runs/x is of format 3, not 2: update mezzotint"):
+        options.from_toml("format = 3", "runs/x")
+
+
+@pytest.mark.parametrize("key", [key for key in MOVED if "." in key])
+def test_a_key_that_moved_is_refused_with_its_new_place(key: str) -> None:
+    section, name = key.split(".")
+    with pytest.raises(RecipeError, match=f"unknown key '{key}'. It is {MOVED[key]} now"):
+        options.replace(RECIPES["digits"], {section: {name: 1}})
+
+
+@pytest.mark.parametrize("name", shipped("models"))
+def test_shipped_models_load(name: str) -> None:
+    model = load(name)
+    assert model.recipe.few_step == (name == "digits-fast")
+
+
+@pytest.mark.parametrize("name", ["reference.safetensors", "ddpm/end.safetensors"])
+def test_weights_draw_what_they_drew(name: str) -> None:
+    """To a grey level: another processor rounds differently."""
+    images = np.load(OLD / (Path(name).parent / "images.npz" if "/" in name else "reference.npz"))
+    drawn = load(OLD / name).sample([3, 7], seed=5).numpy()
+    difference = np.abs(drawn.astype(int) - images["images"].astype(int))
+    assert difference.max() <= 1
+
+
+def test_a_run_goes_on_to_the_weights_it_would_have_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "load_data", lambda section, split="train": tiny_data(40, size=8))
+    run = tmp_path / "run"
+    shutil.copytree(OLD / "ddpm", run)
+    train(resume=run)
+    expected = load_file(run / "end.safetensors")
+    found = load_file(run / "model.safetensors")
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
+    assert weights.read(run / "model.safetensors")[1] == weights.read(run / "end.safetensors")[1]
