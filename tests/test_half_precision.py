@@ -120,10 +120,10 @@ def test_the_host_reads_results_of_a_device_some_at_a_time(
     """To read one is to wait for the device: not at every step, and yet each is logged."""
     monkeypatch.setattr(Trainer, "deferred", property(lambda self: True))
     reads: list[int] = []
-    read = "mezzotint.training.trainer._Monitor.read"
-    from mezzotint.training.trainer import _Monitor
+    read = "mezzotint.training.monitor.Monitor.read"
+    from mezzotint.training.monitor import Monitor
 
-    original: Callable[[Any], None] = _Monitor.read
+    original: Callable[[Any], None] = Monitor.read
 
     def counted(self: Any) -> None:
         reads.append(len(self.pending))
@@ -139,7 +139,7 @@ def test_the_host_reads_results_of_a_device_some_at_a_time(
 
 
 def test_ten_bad_steps_on_a_device_end_training_as_on_a_host(guard: str) -> None:
-    from mezzotint.training.divergence import Diverged
+    from mezzotint.training.monitor import Diverged
 
     trainer = trainer_of("adam", steps=40)
     next(trainer.state.network.parameters()).register_hook(lambda gradient: gradient * math.nan)

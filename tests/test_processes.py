@@ -17,8 +17,9 @@ from mezzotint.drawing import round_robin_labels, sample_distributed
 from mezzotint.model import load
 from mezzotint.run import make_trainer, train
 from mezzotint.training.log import read_metrics
+from mezzotint.training.monitor import StepResult
 from mezzotint.training.sharding import whole
-from mezzotint.training.trainer import StepResult, Trainer
+from mezzotint.training.trainer import Trainer
 from models import random_model_file
 
 WORKER = """

@@ -30,12 +30,12 @@ from mezzotint.recipes import as_recipe
 from mezzotint.run import StoppedBySignal, make_trainer, train
 from mezzotint.training.batches import epoch_order
 from mezzotint.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from mezzotint.training.divergence import MAX_BAD_STEPS, Diverged
 from mezzotint.training.log import MetricsLog, read_metrics
+from mezzotint.training.monitor import MAX_BAD_STEPS, Diverged, StepResult
 from mezzotint.training.optimizers import OPTIMIZERS, learning_rate
 from mezzotint.training.signals import stop_on_signal
 from mezzotint.training.state import TrainingState
-from mezzotint.training.trainer import Hook, StepResult, Trainer
+from mezzotint.training.trainer import Hook, Trainer
 
 
 def bits(state: TrainingState) -> dict[str, Tensor]:

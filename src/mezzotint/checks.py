@@ -3,12 +3,10 @@
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from .fields import RecipeError
+
 if TYPE_CHECKING:
     from .config import Data, Diffusion, Sampling, Training
-
-
-class RecipeError(ValueError):
-    """A recipe that cannot be: names the key, the value and what would do."""
 
 
 DATA_NAMES = (

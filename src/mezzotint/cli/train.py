@@ -43,7 +43,7 @@ def run_until_stopped(
     """Train, and return the run's folder; leave with the status of a signal, or 1 on divergence."""
     from ..run import StoppedBySignal
     from ..run import train as run_training
-    from ..training.divergence import Diverged
+    from ..training.monitor import Diverged
 
     try:
         return run_training(recipe, out, resume=resume, changes=changes)

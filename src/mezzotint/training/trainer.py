@@ -8,9 +8,8 @@ with the same bits as one that never was (on the same machine, build and number 
 import dataclasses
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +26,8 @@ from ..objectives.base import Noise, Objective
 from ..randomness import Stream, derived_seed, generator
 from ..runtime import deterministic, has_gpu, pick_precision, place, processor
 from .batches import balanced_rows, batch_indices
-from .divergence import MAX_BAD_STEPS, report_bad_step
 from .ema import Ema
+from .monitor import Monitor, StepResult
 from .optimizers import OPTIMIZERS, adam_groups, learning_rate
 from .sharding import shard, whole
 from .signals import Stopped, StopRequest, stop_on_signal
@@ -42,22 +41,6 @@ class Hook:
 
     every: int
     run: Callable[[TrainingState], None]
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What a step gave, as tensors on the device: the mean loss of the batch, and the norms of the gradients
-    of the network and of those beside it (0 where there is none)."""
-
-    loss: Tensor
-    gradient_norm: Tensor
-    beside_norm: Tensor
-
-    @property
-    def finite(self) -> Tensor:
-        """Whether all three are."""
-        norms = self.gradient_norm.isfinite() & self.beside_norm.isfinite()
-        return self.loss.isfinite() & norms
 
 
 class Trainer:
@@ -172,7 +155,8 @@ class Trainer:
             Diverged: after several steps in a row without a finite loss.
         """
         state, last = self.state, self.settings.steps
-        monitor = _Monitor(self, log)
+        reports = log if self.accelerator.is_main_process else None
+        monitor = Monitor(state, self.settings, self.deferred, reports)
         self.wrapped.train()
         steady = deterministic(self.settings.deterministic)
         with stop_on_signal() as request, self._bar() as bar, steady:
@@ -186,7 +170,7 @@ class Trainer:
                 if logs or hooked or monitor.due:
                     monitor.read()
                 if logs:
-                    monitor.write(bar)
+                    bar.set_postfix_str(monitor.write(), refresh=False)
                 with monitor.paused():
                     for hook in hooked:
                         if self.runs_hooks and not monitor.bad_in_a_row:
@@ -320,78 +304,3 @@ class Trainer:
 def _norm(parameters: list[nn.Parameter], device: torch.device) -> Tensor:
     gradients = [p.grad for p in parameters if p.grad is not None]
     return torch.nn.utils.get_total_norm(gradients) if gradients else torch.zeros((), device=device)
-
-
-class _Monitor:
-    """Reads what steps gave, some at a time, and says what is wrong with them.
-
-    ``pending``: results that were not read yet.
-    """
-
-    def __init__(self, trainer: Trainer, log: Callable[[dict[str, Any]], None] | None) -> None:
-        self.trainer = trainer
-        self.log = log
-        self.pending: list[StepResult] = []
-        self.bad_in_a_row = 0
-        self.losses: list[float] = []
-        self.skipped = 0
-        self.norms: tuple[float, float] | None = None
-        self.since = time.perf_counter()
-
-    @property
-    def due(self) -> bool:
-        """Whether results should be read: at once, unless the host would have to wait for the device."""
-        return not self.trainer.deferred or len(self.pending) % MAX_BAD_STEPS == 0
-
-    def read(self) -> None:
-        """Read all pending results. Raises Diverged after too many bad steps in a row."""
-        first = self.trainer.state.step - len(self.pending)
-        values = [torch.stack([r.loss, r.gradient_norm, r.beside_norm]) for r in self.pending]
-        self.pending = []
-        for step, (loss, norm, beside) in enumerate(torch.stack(values).tolist(), first):
-            finite = torch.tensor([loss, norm, beside]).isfinite()
-            if finite.all():
-                self.bad_in_a_row = 0
-                self.losses.append(loss)
-                self.norms = norm, beside
-                continue
-            self.bad_in_a_row += 1
-            self.skipped += 1
-            # fp16's scaler overflows now and then, by design.
-            if self.trainer.state.scaler is None or not finite[0]:
-                report_bad_step(step, self.bad_in_a_row)
-
-    def write(self, bar: "tqdm[Any]") -> None:
-        """Log what was read since the last time, if any of it was finite."""
-        trainer = self.trainer
-        seconds = time.perf_counter() - self.since
-        if self.losses and self.norms is not None:
-            mean = sum(self.losses) / len(self.losses)
-            steps = len(self.losses) + self.skipped
-            rate = steps * trainer.settings.batch / seconds
-            bar.set_postfix_str(f"loss {mean:.4f}, {rate:.0f} images/s", refresh=False)
-            step = trainer.state.step
-            entry: dict[str, Any] = {
-                "step": step,
-                "loss": mean,
-                "learning_rate": learning_rate(step - 1, trainer.settings),
-                # Of the last step; none where that step was skipped.
-                "gradient_norm": None if self.bad_in_a_row else self.norms[0],
-                "images_per_second": rate,
-            }
-            for name in trainer.state.beside:
-                entry[f"{name}_gradient_norm"] = None if self.bad_in_a_row else self.norms[1]
-            if self.skipped:
-                entry["skipped_steps"] = self.skipped
-            if self.log is not None and trainer.accelerator.is_main_process:
-                self.log(entry)
-            self.skipped = 0
-        self.losses = []
-        self.since = time.perf_counter()
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """A block whose time does not count."""
-        start = time.perf_counter()
-        yield
-        self.since += time.perf_counter() - start

@@ -1,0 +1,15 @@
+"""What every section of a recipe is made of, and the error of a recipe that cannot be."""
+
+from dataclasses import field
+from typing import Any
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be: names the key, the value and what would do."""
+
+
+def option(default: Any, explanation: str, *, least: float | None = None,
+           most: float | None = None, flag: str | None = None) -> Any:  # fmt: skip
+    """A field with what people need to know about it; ``flag``: another name on the command line."""
+    told = {"help": explanation, "least": least, "most": most, "flag": flag}
+    return field(default=default, metadata=told)
