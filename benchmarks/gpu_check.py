@@ -24,15 +24,18 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from mezzotint.evaluation import evaluate as evaluation
+from mezzotint.utils.device import prepare
+
 sys.path.insert(0, str(Path(__file__).parent))
 import machine
 import mezzotint
-from mezzotint import build, evaluation, runtime
+from mezzotint import build
 from mezzotint.data import ImageSpec
-from mezzotint.files import whole_file
 from mezzotint.model import Model, from_parts
-from mezzotint.recipes import as_recipe
-from mezzotint.run import make_trainer
+from mezzotint.recipe.presets import as_recipe
+from mezzotint.runs.train import make_trainer
+from mezzotint.utils.files import whole_file
 
 ROOT = Path(__file__).parents[1]
 OUT = Path(__file__).parent / "results" / "gpu"
@@ -346,7 +349,7 @@ def main() -> None:
             "gpu_check: torch sees no GPU here; --device cpu --quick goes through the same steps"
         )
     if arguments.part:
-        runtime.prepare()
+        prepare()
         check = Check(arguments.device, arguments.quick)
         print(json.dumps(PARTS[arguments.part][0](check)))
         return

@@ -15,20 +15,22 @@ from pathlib import Path
 
 import torch
 
+from mezzotint.recipe.toml import from_toml, to_toml
+
 sys.path.insert(0, str(Path(__file__).parent))
 import machine
 import mezzotint
-from mezzotint import options, weights
-from mezzotint.evaluation import evaluate_model, reference_of
-from mezzotint.metrics.report import to_markdown
-from mezzotint.shipped import ASSETS
+from mezzotint import weights
+from mezzotint.evaluation.evaluate import evaluate_model, reference_of
+from mezzotint.evaluation.report import to_markdown
 from mezzotint.training.checkpoint import sha256
+from mezzotint.utils.assets import ASSETS
 
 
 def minutes(run: Path) -> float:
     """How long the run computed, from its log."""
     entries = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    recipe = options.from_toml((run / "recipe.toml").read_text())
+    recipe = from_toml((run / "recipe.toml").read_text())
     before, seconds = 0, 0.0
     for entry in entries:
         seconds += (entry["step"] - before) * recipe.training.batch / entry["images_per_second"]
@@ -38,7 +40,7 @@ def minutes(run: Path) -> float:
 
 def lineage(run: Path) -> list[Path]:
     """The run, after the runs that it goes on from, as far as they are at hand; the first one first."""
-    recipe = options.from_toml((run / "recipe.toml").read_text())
+    recipe = from_toml((run / "recipe.toml").read_text())
     earlier = Path(recipe.initial_model or "")
     known = (earlier / "metrics.jsonl").is_file()
     return [*(lineage(earlier) if known else []), run]
@@ -71,7 +73,7 @@ def card(name: str, file: Path, run: Path, moved: float, table: str) -> str:
         f"- SHA-256: {sha256(file)}\n"
         f"- again: `make weights`\n\n"
         f"## Measures\n\n{table}\n\n"
-        f"## Recipe\n\n```toml\n{options.to_toml(recipe)}```\n"
+        f"## Recipe\n\n```toml\n{to_toml(recipe)}```\n"
     )
 
 

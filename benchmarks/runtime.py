@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 import machine
-from mezzotint.runtime import SETTINGS
+from mezzotint.utils.device import SETTINGS
 
 # Cases of throughput.py, and how many images at once.
 CASES = {

@@ -19,11 +19,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 import machine
 from mezzotint import load
-from mezzotint.data.foreign import Images
-from mezzotint.drawing import round_robin_labels
-from mezzotint.evaluation import evaluate_images, evaluations, reference_of
-from mezzotint.files import whole_file
+from mezzotint.data.samples import Samples
+from mezzotint.evaluation.evaluate import evaluate_images, evaluations, reference_of
 from mezzotint.model import Model
+from mezzotint.sampling import round_robin_labels
+from mezzotint.utils.files import whole_file
 
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
     *(("digits-fast", {"steps": n}) for n in (1, 2, 4)),
@@ -35,7 +35,7 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
 
 
 def timed(model: Model, count: int, changes: dict[str, Any]) -> tuple[torch.Tensor, float, float]:
-    """Images, seconds per image at 64 a time, and seconds for a single one."""
+    """Samples, seconds per image at 64 a time, and seconds for a single one."""
     labels = round_robin_labels(count, 10)
     start = time.perf_counter()
     images = model.sample(labels, batch=64, **changes)
@@ -61,7 +61,7 @@ def main() -> None:
         model = models[name]
         asked = evaluations(model, **changes)
         images, each, single = timed(model, arguments.images, changes)
-        evaluated = evaluate_images(Images(images, labels), reference, name)
+        evaluated = evaluate_images(Samples(images, labels), reference, name)
         value, floor = {k: v[0] for k, v in evaluated.values.items()}, evaluated.floor
         sampling = model.sampling_options(**changes)
         found.append({"model": name, "evaluations": asked, "seconds": each, **changes, **value})

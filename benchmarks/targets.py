@@ -14,7 +14,7 @@ from statistics import fmean
 
 sys.path.insert(0, str(Path(__file__).parent))
 import machine
-from mezzotint.shipped import ASSETS
+from mezzotint.utils.assets import ASSETS
 
 Target = tuple[str, Callable[[float, float], bool], float, float | None, str]
 """Its name; how what was found must compare with the limit; the limit; what was found; a unit."""

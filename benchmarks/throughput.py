@@ -21,10 +21,11 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mezzotint import build, runtime
+from mezzotint import build
 from mezzotint.data import ImageSpec
-from mezzotint.recipes import as_recipe
-from mezzotint.run import make_trainer
+from mezzotint.recipe.presets import as_recipe
+from mezzotint.runs.train import make_trainer
+from mezzotint.utils.device import place, prepare
 
 sys.path.insert(0, str(Path(__file__).parent))
 import machine
@@ -51,11 +52,11 @@ def forward_of(system: str, batch: int) -> Callable[[], object]:
         network = original_plain.make_network().eval()
         whole = steps.long()
         return torch.no_grad()(lambda: network(x, whole, labels))
-    runtime.prepare()
+    prepare()
     recipe = as_recipe(system)
     spec = ImageSpec((size, size), 1, tuple("0123456789"))
     made = build.make_network(recipe.net, spec).eval().requires_grad_(False)
-    network = runtime.place(made, torch.device("cpu"))
+    network = place(made, torch.device("cpu"))
     return torch.inference_mode()(lambda: network(x, steps, labels))
 
 
@@ -73,7 +74,7 @@ def train_of(system: str, batch: int) -> Callable[[], object]:
             optimizer.step()
 
         return step
-    runtime.prepare()
+    prepare()
     recipe = as_recipe(system, {"training": {"batch": batch}})
     return make_trainer(recipe, build.load_data(recipe.data)).step
 

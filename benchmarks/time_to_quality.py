@@ -23,14 +23,15 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from mezzotint.utils.device import prepare
+
 sys.path.insert(0, str(Path(__file__).parent))
 import machine
-from mezzotint import runtime
-from mezzotint.data.foreign import read_images
-from mezzotint.evaluation import evaluate_images, reference_of
-from mezzotint.files import whole_file
-from mezzotint.metrics.errors import TooFewImages
-from mezzotint.shipped import ASSETS
+from mezzotint.data.samples import read_images
+from mezzotint.evaluation.evaluate import evaluate_images, reference_of
+from mezzotint.evaluation.requirements import TooFewImages
+from mezzotint.utils.assets import ASSETS
+from mezzotint.utils.files import whole_file
 
 HERE = Path(__file__).parent
 PEERS = HERE / "peers"
@@ -127,7 +128,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     for seconds, seed, system in product(arguments.seconds, arguments.seeds, arguments.systems):
         run(system, seconds, seed, arguments)
-    runtime.prepare()
+    prepare()
     runs = measured(arguments.out)
     report(runs)
     plot(runs, machine.PAGE.parent / "images" / "time_to_quality.png")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from mezzotint.progress import progress
+from mezzotint.utils.progress import progress
 
 FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 TABLE = Path("/usr/share/unicode/emoji/emoji-test.txt")

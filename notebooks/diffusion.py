@@ -12,11 +12,12 @@ import torch
 from matplotlib import pyplot
 
 import mezzotint
-from mezzotint import build, pixels
+from mezzotint import build
 from mezzotint.diffusion.denoiser import NetworkDenoiser
 from mezzotint.diffusion.process import diffuse
 from mezzotint.diffusion.schedules import SCHEDULES
 from mezzotint.samplers import SAMPLERS, make_grid
+from mezzotint.utils import pixels
 from mezzotint.viz.grids import tile
 
 

@@ -11,9 +11,9 @@ import torch
 from matplotlib import pyplot
 
 import mezzotint
-from mezzotint import pixels
-from mezzotint.evaluation import evaluate_model, reference_of
+from mezzotint.evaluation.evaluate import evaluate_model, reference_of
 from mezzotint.samplers import SAMPLERS, make_grid
+from mezzotint.utils import pixels
 from mezzotint.viz.grids import tile
 
 COUNT = 500

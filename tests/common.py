@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mezzotint.config import Recipe
 from mezzotint.data import ImageData
 from mezzotint.diffusion.level import scale
 from mezzotint.diffusion.parametrizations import Prediction
 from mezzotint.diffusion.schedules import Schedule
-from mezzotint.recipes import as_recipe
+from mezzotint.recipe.presets import as_recipe
+from mezzotint.recipe.schema import Recipe
 
 
 @dataclass(frozen=True)

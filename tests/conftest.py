@@ -6,7 +6,7 @@ import jaxtyping
 import pytest
 import torch
 
-CHECKED = ["diffusion", "objectives", "nets", "samplers", "pixels", "viz"]
+CHECKED = ["diffusion", "objectives", "nets", "samplers", "utils.pixels", "viz"]
 jaxtyping.install_import_hook([f"mezzotint.{name}" for name in CHECKED], "typecheck.check")
 
 torch.set_num_threads(1)

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from common import few_step_recipe, tiny_recipe
 from mezzotint import build, weights
-from mezzotint.config import Recipe
 from mezzotint.data import ImageSpec
 from mezzotint.model import Model, from_parts
+from mezzotint.recipe.schema import Recipe
 
 
 def random_weights(recipe: Recipe, spec: ImageSpec) -> dict[str, Tensor]:

@@ -11,15 +11,16 @@ from torch import Tensor, nn
 
 from common import tiny_data, tiny_recipe
 from mezzotint import build
-from mezzotint.config import AdversarialRefinement, Recipe, RecipeError
 from mezzotint.diffusion.denoiser import NetworkDenoiser
 from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS
 from mezzotint.diffusion.process import diffuse
 from mezzotint.diffusion.schedules import SCHEDULES
-from mezzotint.earlier import InitialModel
 from mezzotint.nets import Critic
 from mezzotint.objectives.adversarial import AdversarialDraws, AdversarialTuning
-from mezzotint.run import make_trainer
+from mezzotint.recipe.fields import RecipeError
+from mezzotint.recipe.schema import AdversarialRefinement, Recipe
+from mezzotint.runs.initial import InitialModel
+from mezzotint.runs.train import make_trainer
 from mezzotint.training.trainer import Trainer
 
 FLOW = SCHEDULES["flow"]()

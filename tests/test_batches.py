@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from mezzotint.randomness import Stream, derived_seed, generator
 from mezzotint.training.batches import balanced_rows, batch_indices, epoch_order
+from mezzotint.utils.randomness import Stream, derived_seed, generator
 
 
 def stream(seed: int, steps: int, batch: int, count: int) -> torch.Tensor:

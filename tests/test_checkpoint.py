@@ -19,11 +19,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from common import tiny_data, tiny_recipe
-from mezzotint import files, options, weights
-from mezzotint.files import sha256, whole_file, whole_folder
-from mezzotint.run import make_trainer, train
+from mezzotint import weights
+from mezzotint.recipe.versions import FORMAT
+from mezzotint.runs.train import make_trainer, train
 from mezzotint.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from mezzotint.training.trainer import Trainer
+from mezzotint.utils import files
+from mezzotint.utils.files import sha256, whole_file, whole_folder
 
 TESTS = Path(__file__).parent
 RECIPE = tiny_recipe(training={"steps": 1})
@@ -132,7 +134,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from common import tiny_data, tiny_recipe
 from mezzotint import weights
-from mezzotint.run import make_trainer
+from mezzotint.runs.train import make_trainer
 from mezzotint.training.checkpoint import save_checkpoint
 
 recipe = tiny_recipe(training={{"steps": 1}})
@@ -514,7 +516,7 @@ def test_a_foreign_safetensors_file_is_refused_by_name(
 
 
 IMAGES = '{"size": [8, 8], "channels": 1, "classes": []}'
-NEWER = f"format = {options.FORMAT + 1}\nseed = 1"
+NEWER = f"format = {FORMAT + 1}\nseed = 1"
 
 
 @pytest.mark.parametrize(

@@ -14,17 +14,17 @@ import torch
 from PIL import Image
 
 import mezzotint
-import mezzotint.run
+import mezzotint.runs.train
 from common import tiny_recipe
 from mezzotint import weights
 from mezzotint.classic import GabiDiffUnet
 from mezzotint.cli import VERBS, main
-from mezzotint.config import UNet
 from mezzotint.data import ImageSpec
 from mezzotint.diffusion.schedules import SCHEDULES
-from mezzotint.options import from_toml, leaves
-from mezzotint.recipes import DDPM, DIGITS, RECIPES
-from mezzotint.shipped import shipped
+from mezzotint.recipe.presets import DDPM, DIGITS, RECIPES
+from mezzotint.recipe.schema import UNet
+from mezzotint.recipe.toml import from_toml, leaves
+from mezzotint.utils.assets import shipped
 from models import random_model_file
 
 TINY = ["--width", "8", "--blocks", "1", "--embedding", "16", "--heads", "2", "--groups", "4",
@@ -73,7 +73,7 @@ def trained(monkeypatch):
         recipes.append(recipe)
         return Path("runs/recorded")
 
-    monkeypatch.setattr(mezzotint.run, "train", record)
+    monkeypatch.setattr(mezzotint.runs.train, "train", record)
     return recipes
 
 

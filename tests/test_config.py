@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
-from mezzotint import checks, config, options, recipes
-from mezzotint.config import Recipe, RecipeError
 from mezzotint.data import DATASETS, KINDS
 from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS
 from mezzotint.diffusion.schedules import SCHEDULES
-from mezzotint.earlier_versions import FORMAT
 from mezzotint.nets import NETS
 from mezzotint.objectives import LOSSES, TIMES, WEIGHTINGS
-from mezzotint.recipes import RECIPES, as_recipe, find
+from mezzotint.recipe import presets, rules, schema
+from mezzotint.recipe.fields import RecipeError
+from mezzotint.recipe.presets import RECIPES, as_recipe, find
+from mezzotint.recipe.schema import Recipe
+from mezzotint.recipe.toml import differences, from_toml, leaves, override, to_dict, to_toml
+from mezzotint.recipe.versions import FORMAT
 from mezzotint.samplers import GRIDS, SAMPLERS
 from mezzotint.training.optimizers import OPTIMIZERS
 
@@ -68,12 +70,12 @@ CHANGES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("changes", CHANGES, ids=str)
 def test_a_recipe_survives_toml(name: str, changes: dict[str, Any]) -> None:
     recipe = as_recipe(name, changes)
-    text = options.to_toml(recipe)
+    text = to_toml(recipe)
     assert text.startswith(f"format = {FORMAT}\n")
-    back = options.from_toml(text)
+    back = from_toml(text)
     assert back == recipe
     # Equal is not enough: 1 == 1.0 == True.
-    kinds = [[type(value) for _, value in options.leaves(r)] for r in (back, recipe)]
+    kinds = [[type(value) for _, value in leaves(r)] for r in (back, recipe)]
     assert kinds[0] == kinds[1]
 
 
@@ -89,14 +91,14 @@ def test_a_recipe_cannot_be_altered() -> None:
 def test_ddpm_is_the_original_system() -> None:
     ddpm = RECIPES["ddpm"]
     assert (ddpm.data.name, ddpm.data.size) == ("mnist", 32)
-    assert ddpm.net == config.UNet(width=64, depth=4, embedding=128, groups=8)
+    assert ddpm.net == schema.UNet(width=64, depth=4, embedding=128, groups=8)
     diffusion = ddpm.diffusion
     assert (diffusion.schedule, diffusion.timesteps, diffusion.parametrization) == (
         "original-linear",
         1000,
         "eps",
     )
-    assert ddpm.objective == config.Denoising(
+    assert ddpm.objective == schema.Denoising(
         loss="l1", weighting="constant", times="uniform", label_dropout=0.0
     )
     assert ddpm.objective.curriculum_start == 1  # off
@@ -114,17 +116,17 @@ def test_ddpm_is_the_original_system() -> None:
 # --- The names in the config are those of the registries.
 
 REGISTRIES = [
-    (config.Diffusion, "schedule", SCHEDULES),
-    (config.Diffusion, "parametrization", PARAMETRIZATIONS),
-    (config.Denoising, "loss", LOSSES),
-    (config.Denoising, "weighting", WEIGHTINGS),
-    (config.Denoising, "times", TIMES),
-    (config.Distillation, "times", TIMES),
-    (config.Refinement, "weighting", WEIGHTINGS),
-    (config.Refinement, "times", TIMES),
-    (config.Training, "optimizer", OPTIMIZERS),
-    (config.Sampling, "sampler", SAMPLERS),
-    (config.Sampling, "grid", GRIDS),
+    (schema.Diffusion, "schedule", SCHEDULES),
+    (schema.Diffusion, "parametrization", PARAMETRIZATIONS),
+    (schema.Denoising, "loss", LOSSES),
+    (schema.Denoising, "weighting", WEIGHTINGS),
+    (schema.Denoising, "times", TIMES),
+    (schema.Distillation, "times", TIMES),
+    (schema.Refinement, "weighting", WEIGHTINGS),
+    (schema.Refinement, "times", TIMES),
+    (schema.Training, "optimizer", OPTIMIZERS),
+    (schema.Sampling, "sampler", SAMPLERS),
+    (schema.Sampling, "grid", GRIDS),
 ]
 
 
@@ -140,8 +142,8 @@ def test_choices_are_the_registrys_keys(section: type, field: str, registry: dic
 
 
 def test_data_names_and_kinds_are_the_registries_keys() -> None:
-    assert set(checks.DATA_NAMES) == set(DATASETS)
-    assert set(checks.DATA_KINDS) == set(KINDS)
+    assert set(rules.DATA_NAMES) == set(DATASETS)
+    assert set(rules.DATA_KINDS) == set(KINDS)
 
 
 @pytest.mark.parametrize("name", ["mnits", "folder", "folder:", "foldr:x", ""])
@@ -215,7 +217,7 @@ def test_every_field_explains_itself_and_has_a_default_within_its_range() -> Non
                 assert first[0].islower() or acronym, field.name
     # Replacing everything by itself runs every check on every default.
     for recipe in sections:
-        assert options.replace(recipe, options.to_dict(recipe)) == recipe
+        assert override(recipe, to_dict(recipe)) == recipe
 
 
 # --- Refusals.
@@ -398,9 +400,9 @@ def test_contradictions_between_fields_are_refused(changes: Any, words: list[str
 
 
 def test_weight_decay_is_that_of_the_optimizers_that_have_one() -> None:
-    assert config.Training().decoupled_decay == 0.01
-    assert config.Training(weight_decay=0.5).decoupled_decay == 0.5
-    assert config.Training(weight_decay=0.0).decoupled_decay == 0
+    assert schema.Training().decoupled_decay == 0.01
+    assert schema.Training(weight_decay=0.5).decoupled_decay == 0.5
+    assert schema.Training(weight_decay=0.0).decoupled_decay == 0
     none = {"optimizer": "adam", "weight_decay": 0.0}
     assert as_recipe("digits", {"training": none}).training.weight_decay == 0
 
@@ -417,12 +419,12 @@ def test_whole_numbers_are_welcome_where_a_fraction_may_stand() -> None:
 def test_naming_another_network_takes_that_networks_defaults() -> None:
     wide = as_recipe("digits", {"net": {"width": 48}})
     changed = as_recipe(wide, {"net": {"name": "unet", "depth": 2}})
-    assert changed.net == config.UNet(depth=2)
+    assert changed.net == schema.UNet(depth=2)
 
 
 def test_naming_the_same_network_keeps_its_settings() -> None:
     wide = as_recipe("digits", {"net": {"width": 48}})
-    assert as_recipe(wide, {"net": {"name": "lean", "blocks": 1}}).net == config.Lean(
+    assert as_recipe(wide, {"net": {"name": "lean", "blocks": 1}}).net == schema.Lean(
         width=48, blocks=1
     )
 
@@ -430,9 +432,9 @@ def test_naming_the_same_network_keeps_its_settings() -> None:
 def test_naming_another_objective_takes_that_objectives_defaults() -> None:
     huber = as_recipe("digits", {"objective": {"loss": "huber", "times": "uniform"}})
     changed = as_recipe(huber, {"objective": {"name": "refinement", "reference": "r"}})
-    assert changed.objective == config.Refinement(reference="r")
+    assert changed.objective == schema.Refinement(reference="r")
     kept = as_recipe(changed, {"objective": {"name": "refinement", "beta": 0.5}})
-    assert kept.objective == config.Refinement(reference="r", beta=0.5)
+    assert kept.objective == schema.Refinement(reference="r", beta=0.5)
 
 
 # --- TOML files of users.
@@ -452,7 +454,7 @@ def test_a_file_names_only_what_differs_from_its_base(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_whole_recipe_is_a_file_too(tmp_path: Path, name: str) -> None:
     recipe = as_recipe(name, {"name": "mine", "seed": 3})
-    assert find(written(tmp_path, options.to_toml(recipe), "other.toml")) == recipe
+    assert find(written(tmp_path, to_toml(recipe), "other.toml")) == recipe
 
 
 def test_a_file_without_base_derives_from_digits_and_may_name_itself(tmp_path: Path) -> None:
@@ -497,9 +499,9 @@ def test_unknown_recipes_and_missing_files_are_refused_with_the_nearest() -> Non
 
 
 def test_the_named_recipes_survive_a_file_of_changes(tmp_path: Path) -> None:
-    before = dict(recipes.RECIPES)
+    before = dict(presets.RECIPES)
     find(written(tmp_path, 'base = "ddpm"\n[training]\nsteps = 1\n'))
-    assert before == recipes.RECIPES
+    assert before == presets.RECIPES
 
 
 # --- What changed.
@@ -508,16 +510,16 @@ def test_the_named_recipes_survive_a_file_of_changes(tmp_path: Path) -> None:
 def test_differences_name_each_changed_field_old_and_new() -> None:
     old = as_recipe("digits")
     new = as_recipe(old, {"seed": 4, "training": {"batch": 32, "clip_gradient": 1.0}})
-    assert options.differences(old, new) == [
+    assert differences(old, new) == [
         "seed: 0 -> 4",
         "training.batch: 64 -> 32",
         "training.clip_gradient: None -> 1.0",
     ]
-    assert options.differences(old, as_recipe("digits")) == []
+    assert differences(old, as_recipe("digits")) == []
 
 
 def test_differences_of_networks_name_the_fields_that_only_one_has() -> None:
-    found = options.differences(as_recipe("digits"), as_recipe("digits", {"net": {"name": "unet"}}))
+    found = differences(as_recipe("digits"), as_recipe("digits", {"net": {"name": "unet"}}))
     assert "net.name: 'lean' -> 'unet'" in found
     assert "net.depth: '(absent)' -> 4" in found
     assert "net.blocks: 2 -> '(absent)'" in found
@@ -526,7 +528,7 @@ def test_differences_of_networks_name_the_fields_that_only_one_has() -> None:
 
 def test_every_field_of_a_recipe_is_compared() -> None:
     recipe = as_recipe("digits")
-    keys = {key for key, _ in options.leaves(recipe)}
+    keys = {key for key, _ in leaves(recipe)}
     sections = {f.name for f in dataclasses.fields(Recipe)} - {"name", "seed"}
     expected = {"name", "seed"} | {
         f"{s}.{f.name}" for s in sections for f in dataclasses.fields(getattr(recipe, s))

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 
 from common import Gaussian, few_step_recipe, tiny_data
 from mezzotint import build, weights
-from mezzotint.config import Distillation
 from mezzotint.diffusion.denoiser import Clipped, Denoiser, Guided, NetworkDenoiser
 from mezzotint.diffusion.level import scale
 from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS, Prediction
 from mezzotint.diffusion.schedules import SCHEDULES, Schedule
-from mezzotint.earlier import InitialModel
 from mezzotint.objectives.consistency import ConsistencyTuning, TimePair
-from mezzotint.recipes import RECIPES
-from mezzotint.run import make_trainer, train
+from mezzotint.recipe.presets import RECIPES
+from mezzotint.recipe.schema import Distillation
+from mezzotint.runs.initial import InitialModel
+from mezzotint.runs.train import make_trainer, train
 from mezzotint.samplers import Multistep, make_grid
 from models import random_model_file
 

@@ -17,7 +17,7 @@ from mezzotint import build
 from mezzotint.data import ImageData, check_labels, idx
 from mezzotint.data.idx_sets import MNIST
 from mezzotint.objectives.denoising import DenoisingObjective
-from mezzotint.run import make_trainer
+from mezzotint.runs.train import make_trainer
 
 ASSETS = Path(str(resources.files("mezzotint"))) / "assets" / "mnist"
 

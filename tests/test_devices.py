@@ -16,16 +16,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from common import tiny_data, tiny_recipe
-from mezzotint import build, evaluation
+from mezzotint import build
 from mezzotint.data import ImageData
-from mezzotint.diffusion.classify import denoising_errors
 from mezzotint.diffusion.denoiser import Clipped, Guided, NetworkDenoiser
 from mezzotint.diffusion.likelihood import flow_bits, variational_bound
+from mezzotint.evaluation import evaluate as evaluation
+from mezzotint.evaluation.denoising_classifier import denoising_errors
+from mezzotint.evaluation.train_classifier import ClassifierRecipe, train_classifier
 from mezzotint.model import Model
 from mezzotint.objectives import Objective
-from mezzotint.recipes import RECIPES, as_recipe
+from mezzotint.recipe.presets import RECIPES, as_recipe
 from mezzotint.samplers import GRIDS, SAMPLERS
-from mezzotint.training.classifier import ClassifierRecipe, train_classifier
 
 META = torch.device("meta")
 DATA = tiny_data(16)

@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from common import as_if_killed, tiny_data, tiny_recipe
-from mezzotint import load, options, shipped, weights
+from mezzotint import load, weights
 from mezzotint.cli import main
 from mezzotint.cli.distill import student_of
-from mezzotint.config import Distillation
-from mezzotint.earlier import INITIAL
-from mezzotint.files import sha256
 from mezzotint.model import find_weights
+from mezzotint.recipe.schema import Distillation
+from mezzotint.recipe.toml import from_toml, to_toml
+from mezzotint.runs.initial import INITIAL
+from mezzotint.utils import assets
+from mezzotint.utils.files import sha256
 from models import random_model_file
 
 
@@ -48,7 +50,7 @@ def test_the_student_takes_over_data_network_and_guidance(teacher: Path) -> None
     assert student.few_step
     assert student.name == "digits-fast"
     assert (student.sampling.sampler, student.sampling.guidance) == ("consistency", 1.0)
-    assert options.from_toml(options.to_toml(student)) == student
+    assert from_toml(to_toml(student)) == student
 
 
 def test_from_teacher_to_students_images(teacher: Path, tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ def test_a_name_stands_for_the_shipped_model_unless_a_file_has_it(
 ) -> None:
     (tmp_path / "models").mkdir()
     own = random_model_file(tmp_path / "models" / "someone.safetensors")
-    monkeypatch.setattr(shipped, "ASSETS", tmp_path)
+    monkeypatch.setattr(assets, "ASSETS", tmp_path)
     monkeypatch.chdir(tmp_path)
     assert find_weights("someone") == own
     assert load("someone").sample([1]).shape == (1, 1, 8, 8)
@@ -114,9 +116,9 @@ def test_a_name_stands_for_the_shipped_model_unless_a_file_has_it(
     assert file.samefile("someone")
 
 
-@pytest.mark.parametrize("name", sorted(shipped.shipped("models")))
+@pytest.mark.parametrize("name", sorted(assets.shipped("models")))
 def test_every_shipped_model_is_small_has_a_card_and_draws(name: str) -> None:
-    path = shipped.shipped("models")[name]
+    path = assets.shipped("models")[name]
     assert path.stat().st_size <= 4e6
     card = path.with_suffix(".md").read_text()
     assert sha256(path) in card

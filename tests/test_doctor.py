@@ -10,7 +10,7 @@ from PIL import Image
 from common import tiny_data
 from mezzotint.cli import main
 from mezzotint.data import ImageData
-from mezzotint.data.checkup import concerns, look_at
+from mezzotint.data.inspect import concerns, look_at
 
 
 def test_copies_mirror_images_and_blanks_are_counted() -> None:

@@ -11,18 +11,20 @@ import torch
 from safetensors.torch import load_file
 
 from common import tiny_data
-from mezzotint import build, load, options, weights
-from mezzotint.config import AdversarialRefinement, Denoising, Distillation, RecipeError, Refinement
-from mezzotint.earlier_versions import MOVED, upgrade
-from mezzotint.recipes import RECIPES
-from mezzotint.run import train
-from mezzotint.shipped import shipped
+from mezzotint import build, load, weights
+from mezzotint.recipe.fields import RecipeError
+from mezzotint.recipe.presets import RECIPES
+from mezzotint.recipe.schema import AdversarialRefinement, Denoising, Distillation, Refinement
+from mezzotint.recipe.toml import from_toml, override, to_toml
+from mezzotint.recipe.versions import MOVED, upgrade
+from mezzotint.runs.train import train
+from mezzotint.utils.assets import shipped
 
 OLD = Path(__file__).parent / "reference" / "version-0.1"
 
 
 def old_recipe(name: str) -> Any:
-    return options.from_toml((OLD / "recipes" / f"{name}.toml").read_text())
+    return from_toml((OLD / "recipes" / f"{name}.toml").read_text())
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -60,22 +62,22 @@ def test_three_sections_become_the_objective_they_amounted_to(name: str, kind: t
 
 
 def test_a_recipe_of_today_is_not_translated() -> None:
-    text = options.to_toml(RECIPES["ddpm"])
-    assert options.from_toml(text) == RECIPES["ddpm"]
+    text = to_toml(RECIPES["ddpm"])
+    assert from_toml(text) == RECIPES["ddpm"]
     values = tomllib.loads(text)
     assert upgrade(values) == {k: v for k, v in values.items() if k != "format"}
 
 
 def test_a_recipe_of_a_later_format_is_refused_by_name() -> None:
     with pytest.raises(RecipeError, match=r"runs/x is of format 3, not 2: update mezzotint"):
-        options.from_toml("format = 3", "runs/x")
+        from_toml("format = 3", "runs/x")
 
 
 @pytest.mark.parametrize("key", [key for key in MOVED if "." in key])
 def test_a_key_that_moved_is_refused_with_its_new_place(key: str) -> None:
     section, name = key.split(".")
     with pytest.raises(RecipeError, match=f"unknown key '{key}'. It is {MOVED[key]} now"):
-        options.replace(RECIPES["digits"], {section: {name: 1}})
+        override(RECIPES["digits"], {section: {name: 1}})
 
 
 @pytest.mark.parametrize("name", shipped("models"))

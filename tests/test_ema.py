@@ -8,7 +8,7 @@ from torch import nn
 
 from common import tiny_data, tiny_recipe
 from mezzotint import weights
-from mezzotint.run import make_trainer
+from mezzotint.runs.train import make_trainer
 from mezzotint.training.checkpoint import load_checkpoint, save_checkpoint
 from mezzotint.training.ema import Ema
 from mezzotint.training.trainer import Trainer

@@ -10,16 +10,17 @@ import pytest
 import torch
 
 from common import tiny_data, tiny_recipe
-from mezzotint import evaluation
 from mezzotint.cli import main
-from mezzotint.config import Data, RecipeError
 from mezzotint.data import ImageData, ImageSpec
-from mezzotint.data.foreign import Images, read_images
 from mezzotint.data.idx_sets import MNIST as mnist
-from mezzotint.metrics.features import SHIPPED, load_classifier, look
-from mezzotint.metrics.inception import inception_fid
-from mezzotint.metrics.measure import MEASURES, Reference, make_reference, measure
+from mezzotint.data.samples import Samples, read_images
+from mezzotint.evaluation import evaluate as evaluation
+from mezzotint.evaluation.features import SHIPPED, load_classifier, look
+from mezzotint.evaluation.inception import inception_fid
+from mezzotint.evaluation.measure import MEASURES, Reference, make_reference, measure
 from mezzotint.model import load
+from mezzotint.recipe.fields import RecipeError
+from mezzotint.recipe.schema import Data
 from models import random_model_file
 
 
@@ -132,7 +133,7 @@ def test_what_cannot_be_measured_is_refused(
     images: torch.Tensor, message: str, small: Reference
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        evaluation.evaluate_images(Images(images, None), small, "test")
+        evaluation.evaluate_images(Samples(images, None), small, "test")
 
 
 def test_a_damaged_or_foreign_classifier_is_refused(tmp_path: Path) -> None:

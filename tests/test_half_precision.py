@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from common import tiny_data, tiny_recipe
 from mezzotint import build
-from mezzotint.earlier import InitialModel
-from mezzotint.run import make_trainer
-from mezzotint.runtime import Processor, pick_precision
+from mezzotint.runs.initial import InitialModel
+from mezzotint.runs.train import make_trainer
 from mezzotint.training.ema import Ema
 from mezzotint.training.muon import Muon
 from mezzotint.training.optimizers import OPTIMIZERS
 from mezzotint.training.trainer import Trainer
+from mezzotint.utils.device import Processor, pick_precision
 
 RATES = {"adam": 1e-3, "adamw": 1e-3, "muon": 0.02}
 
@@ -32,7 +32,7 @@ def contents(trainer: Trainer) -> dict[str, Tensor]:
     state = trainer.state
     network = {f"network.{k}": v for k, v in state.network.state_dict().items()}
     average = {f"average.{k}": v for k, v in state.sampling_network.state_dict().items()}
-    moments = {k: v for k, v in state.tensors().items() if not k.startswith("scaler")}
+    moments = {k: v for k, v in state.tensors().items() if not k.startswith(("scaler", "images"))}
     return {k: v.clone() for k, v in (network | average | moments).items()}
 
 
@@ -232,7 +232,7 @@ def test_torch_is_asked_for_bf16_in_hardware(
     hardware: bool, emulated: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By default torch counts emulation: yes for T4 and V100."""
-    from mezzotint.runtime import processor
+    from mezzotint.utils.device import processor
 
     def supported(including_emulation: bool = True) -> bool:
         return emulated if including_emulation else hardware

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from common import Gaussian
-from mezzotint.diffusion.classify import denoising_errors
 from mezzotint.diffusion.likelihood import (
     bits_per_dimension,
     flow_bits,
@@ -15,6 +14,7 @@ from mezzotint.diffusion.likelihood import (
 )
 from mezzotint.diffusion.parametrizations import Prediction
 from mezzotint.diffusion.schedules import SCHEDULES, Schedule, flow, linear
+from mezzotint.evaluation.denoising_classifier import denoising_errors
 
 MEAN, STD = 0.1, 0.3
 

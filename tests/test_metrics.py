@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from mezzotint.metrics.classification import accuracy, confusion_matrix, inception_score
-from mezzotint.metrics.errors import TooFewImages
-from mezzotint.metrics.frechet import Moments, frechet_distance, merge, moments
-from mezzotint.metrics.kernel import kernel_distance
-from mezzotint.metrics.manifold import precision_recall_density_coverage
-from mezzotint.metrics.neighbours import nearest
+from mezzotint.evaluation.classification import accuracy, confusion_matrix, inception_score
+from mezzotint.evaluation.frechet import Moments, frechet_distance, merge, moments
+from mezzotint.evaluation.kid import kernel_distance
+from mezzotint.evaluation.memorization import nearest
+from mezzotint.evaluation.precision_recall import precision_recall_density_coverage
+from mezzotint.evaluation.requirements import TooFewImages
 
 
 def features(count: int, width: int = 8, seed: int = 0, shift: float = 0.0) -> torch.Tensor:

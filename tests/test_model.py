@@ -12,11 +12,12 @@ from safetensors.torch import load_file, save_file
 
 import mezzotint
 from common import tiny_data, tiny_recipe
-from mezzotint import pixels, weights
+from mezzotint import weights
 from mezzotint.data import ImageSpec
-from mezzotint.run import make_trainer
+from mezzotint.runs.train import make_trainer
 from mezzotint.samplers import GRIDS, SAMPLERS, ImageNoise, make_grid
 from mezzotint.training.checkpoint import save_checkpoint
+from mezzotint.utils import pixels
 from models import model_for, random_model_file
 
 LABELS = [3, 1, 4, 1, 5, 9, 2, 6]

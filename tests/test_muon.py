@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mezzotint.config import Training
+from mezzotint.recipe.schema import Training
 from mezzotint.training.muon import MOMENTUM, Muon, orthogonalize
 from mezzotint.training.optimizers import ADAMW_SCALE, OPTIMIZERS
 

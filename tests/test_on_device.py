@@ -10,13 +10,14 @@ import torch
 from PIL import Image
 
 from common import tiny_data, tiny_recipe
-from mezzotint import build, evaluation, load
+from mezzotint import build, load
 from mezzotint.classic import GabiDiffUnet, sampling
 from mezzotint.data import ImageData
-from mezzotint.drawing import round_robin_labels
-from mezzotint.recipes import as_recipe
-from mezzotint.run import make_trainer, train
+from mezzotint.evaluation import evaluate as evaluation
+from mezzotint.recipe.presets import as_recipe
+from mezzotint.runs.train import make_trainer, train
 from mezzotint.samplers import SAMPLERS
+from mezzotint.sampling import round_robin_labels
 from mezzotint.viz.grids import tile, to_pillow
 from models import random_model_file
 

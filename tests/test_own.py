@@ -10,9 +10,10 @@ from PIL import Image
 
 from common import tiny_recipe
 from mezzotint import build
-from mezzotint.config import Data, Recipe, RecipeError
 from mezzotint.data import Frame, ImageData, open_data
-from mezzotint.run import make_trainer
+from mezzotint.recipe.fields import RecipeError
+from mezzotint.recipe.schema import Data, Recipe
+from mezzotint.runs.train import make_trainer
 
 
 @pytest.fixture(autouse=True)

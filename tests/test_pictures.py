@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mezzotint.data.pictures import Fit, Frame, fitted, glance, read_picture
+from mezzotint.data.decode import glance, read_picture
+from mezzotint.data.transforms import Fit, Frame, fitted
 
 COLOUR = (10, 200, 30)
 LUMA = round(0.299 * 10 + 0.587 * 200 + 0.114 * 30)  # ITU-R 601-2

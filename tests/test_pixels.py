@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mezzotint import pixels
+from mezzotint.utils import pixels
 
 
 def test_all_256_values_survive_the_round_trip():

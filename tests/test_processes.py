@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from common import as_if_killed, few_step_recipe, kill, tiny_data, tiny_recipe
-from mezzotint import options
-from mezzotint.drawing import round_robin_labels, sample_distributed
 from mezzotint.model import load
-from mezzotint.run import make_trainer, train
+from mezzotint.recipe.toml import to_toml
+from mezzotint.runs.train import make_trainer, train
+from mezzotint.sampling import round_robin_labels, sample_distributed
 from mezzotint.training.log import read_metrics
 from mezzotint.training.monitor import StepResult
 from mezzotint.training.sharding import whole
@@ -30,11 +30,11 @@ from safetensors.torch import save_file
 torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
 from test_processes import gradients
-from mezzotint import evaluation
+from mezzotint.evaluation.evaluate import is_main
 
 folder = Path({folder!r})
 found = gradients({balance!r}, {sharding!r})
-if evaluation.is_main():
+if is_main():
     save_file(found, folder / "two.safetensors")
 """
 
@@ -131,7 +131,7 @@ def test_a_run_on_two_processes_writes_once_and_resumes_with_the_same_bits(
 ) -> None:
     training = {"steps": 6, "save_every": 3, "sample_every": 2, "keep": 2, "sharding": sharding}
     recipe = tiny_recipe(data={"name": f"npz:{data}"}, training=training | {"optimizer": optimizer})
-    (tmp_path / "tiny.toml").write_text(options.to_toml(recipe))
+    (tmp_path / "tiny.toml").write_text(to_toml(recipe))
     ran = torchrun(["-m", "mezzotint", "train", "tiny.toml", "--out", "whole"], tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr.count("done: whole") == 1
@@ -169,7 +169,7 @@ def test_two_processes_refine_and_resume_with_the_same_bits(
         else {"name": "refinement", "images": 23}
     )
     recipe = made(**changes, training=training, objective=objective | {"reference": str(model)})
-    (tmp_path / "refined.toml").write_text(options.to_toml(recipe))
+    (tmp_path / "refined.toml").write_text(to_toml(recipe))
     ran = torchrun(["-m", "mezzotint", "train", "refined.toml", "--out", "two"], tmp_path)
     assert ran.returncode == 0, ran.stderr
     two = tmp_path / "two"
@@ -195,7 +195,7 @@ def test_a_batch_that_two_cannot_share_equally_is_refused_by_both_at_once(
     tmp_path: Path, data: Path
 ) -> None:
     recipe = tiny_recipe(data={"name": f"npz:{data}"}, training={"batch": 7})
-    (tmp_path / "odd.toml").write_text(options.to_toml(recipe))
+    (tmp_path / "odd.toml").write_text(to_toml(recipe))
     ran = torchrun(["-m", "mezzotint", "train", "odd.toml", "--out", "run"], tmp_path)
     assert ran.returncode != 0
     assert ran.stderr.count("training.batch = 7 cannot be shared equally by 2 processes") == 2
@@ -213,7 +213,7 @@ def test_pairs_that_two_cannot_share_equally_are_refused_by_both_at_once(
         training={"optimizer": "adam", "batch": 6},
         objective={"name": "adversarial", "critic": 8, "reference": str(model)},
     )
-    (tmp_path / "odd.toml").write_text(options.to_toml(recipe))
+    (tmp_path / "odd.toml").write_text(to_toml(recipe))
     ran = torchrun(["-m", "mezzotint", "train", "odd.toml", "--out", "run"], tmp_path)
     assert ran.returncode != 0
     words = "training.batch = 6 cannot be shared equally in groups of 2 by 2 processes"
@@ -223,11 +223,12 @@ def test_pairs_that_two_cannot_share_equally_are_refused_by_both_at_once(
 
 DRAW = """
 import sys, torch
-from mezzotint import evaluation, load
-from mezzotint.drawing import sample_distributed
+from mezzotint import load
+from mezzotint.evaluation.evaluate import is_main
+from mezzotint.sampling import sample_distributed
 torch.set_num_threads(1)
 found = sample_distributed(load(sys.argv[1]), 21, 5, batch=4, steps=2)
-if evaluation.is_main():
+if is_main():
     torch.save((found.images, found.labels), sys.argv[2])
 """
 

@@ -10,7 +10,7 @@ import mezzotint
 from common import tiny_recipe
 from mezzotint import classic
 from mezzotint.cli import main
-from mezzotint.shipped import ASSETS
+from mezzotint.utils.assets import ASSETS
 from models import random_model_file
 
 README = (Path(__file__).parents[1] / "README.md").read_text()

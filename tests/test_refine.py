@@ -8,14 +8,16 @@ import pytest
 import torch
 
 from common import as_if_killed, tiny_data, tiny_recipe
-from mezzotint import load, options, weights
+from mezzotint import load, weights
 from mezzotint.cli import main
 from mezzotint.cli.refine import refined
-from mezzotint.config import AdversarialRefinement, RecipeError, Refinement
-from mezzotint.drawing import sample_distributed
-from mezzotint.earlier import INITIAL, SAMPLES
-from mezzotint.files import sha256
-from mezzotint.run import train
+from mezzotint.recipe.fields import RecipeError
+from mezzotint.recipe.schema import AdversarialRefinement, Refinement
+from mezzotint.recipe.toml import from_toml, override, to_toml
+from mezzotint.runs.initial import INITIAL, SAMPLES
+from mezzotint.runs.train import train
+from mezzotint.sampling import sample_distributed
+from mezzotint.utils.files import sha256
 from models import random_model_file
 
 SHORT = ["--steps", "4", "--batch", "8", "--warmup", "1", "--sample-every", "0", "--log-every", "1",
@@ -49,7 +51,7 @@ def test_it_takes_over_data_network_and_sampling_but_not_guidance(reference: Pat
     assert own.objective.sha256 == sha256(reference)
     assert (own.sampling.sampler, own.sampling.steps, own.sampling.guidance) == ("heun", 2, 1.0)
     assert own.name == "digits-refined"
-    assert options.from_toml(options.to_toml(own)) == own
+    assert from_toml(to_toml(own)) == own
 
 
 def test_from_a_model_to_a_better_one(reference: Path, tmp_path: Path) -> None:
@@ -74,7 +76,7 @@ def test_a_stopped_run_goes_on_with_the_same_bits_against_the_same_samples(
     first, second = tmp_path / "a", tmp_path / "b"
     run("refine", str(reference), "--out", str(first), "--save-every", "2", *SHORT)
     as_if_killed(first, second)
-    monkeypatch.setattr("mezzotint.earlier.sample_distributed", None)  # not to be drawn again
+    monkeypatch.setattr("mezzotint.runs.initial.sample_distributed", None)  # not to be drawn again
     reference.unlink()  # the run has it
     run("train", "--resume", str(second))
     one, two = ((folder / "model.safetensors").read_bytes() for folder in (first, second))
@@ -95,7 +97,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     reference: Path, tmp_path: Path, changes: dict[str, dict[str, Any]], said: str
 ) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=said):
-        train(options.replace(refined(str(reference)), changes), tmp_path / "run")
+        train(override(refined(str(reference)), changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -108,7 +110,7 @@ def test_a_refinement_of_nothing_is_refused(objective: str) -> None:
 @pytest.fixture
 def student(reference: Path, tmp_path: Path) -> Path:
     """A few-step model of the same images."""
-    recipe = options.replace(
+    recipe = override(
         weights.read(reference)[1],
         {
             "objective": {"name": "distillation", "teacher": "digits"},
@@ -154,7 +156,7 @@ def test_few_step_models_and_others_are_not_mixed_up(
         (student, reference, r"is not a few-step model, which .* 'adversarial' is not for"),
     ]:
         changes = {"objective": {"reference": str(other), "sha256": sha256(other)}}
-        recipe = options.replace(refined(str(own)), changes)
+        recipe = override(refined(str(own)), changes)
         with pytest.raises(RecipeError, match=said):
             train(recipe, tmp_path / "run")
     with pytest.raises(SystemExit, match="refined with 'adam'"):

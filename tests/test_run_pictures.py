@@ -10,11 +10,11 @@ from PIL import Image
 
 from common import tiny_data
 from mezzotint import build, load
-from mezzotint.config import Recipe
 from mezzotint.data import ImageData
-from mezzotint.drawing import round_robin_labels
-from mezzotint.recipes import RECIPES, as_recipe
-from mezzotint.run import train
+from mezzotint.recipe.presets import RECIPES, as_recipe
+from mezzotint.recipe.schema import Recipe
+from mezzotint.runs.train import train
+from mezzotint.sampling import round_robin_labels
 from mezzotint.viz.grids import tile, to_pillow
 from models import random_model_file
 
@@ -74,7 +74,7 @@ def test_the_last_grid_of_a_run_is_what_its_saved_model_draws(name: str, tmp_pat
 
 
 @pytest.mark.usefixtures("tiny_images")
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon"])
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
 def test_so_is_every_grid_of_a_network_with_standardized_kernels(
     optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,11 +83,10 @@ def test_so_is_every_grid_of_a_network_with_standardized_kernels(
         small("ddpm", tmp_path), {"training": {"optimizer": optimizer, "learning_rate": 1e-2}}
     )
     run = train(recipe, tmp_path / "run")
-    for step in (2, 3):
-        grid = np.asarray(Image.open(run / "samples" / f"step-{step:08d}.png"))
-        short = as_recipe(recipe, {"training": {"steps": step, "sample_every": 0}})
-        again = train(short, tmp_path / f"run-{step}")
-        assert np.array_equal(grid, drawn_by(again, recipe))
+    grid = np.asarray(Image.open(run / "samples" / "step-00000002.png"))
+    short = as_recipe(recipe, {"training": {"steps": 2, "sample_every": 0}})
+    again = train(short, tmp_path / "short")
+    assert np.array_equal(grid, drawn_by(again, recipe))
 
 
 @pytest.mark.usefixtures("tiny_images")

@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from mezzotint import runtime
+from mezzotint.utils import device
 
 
 def test_settings_are_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEZZOTINT_WITHOUT", "memory,channels-last")
-    assert [name for name in runtime.SETTINGS if runtime.wanted(name)] == [
-        name for name in runtime.SETTINGS if name not in ("memory", "channels-last")
+    assert [name for name in device.SETTINGS if device.wanted(name)] == [
+        name for name in device.SETTINGS if name not in ("memory", "channels-last")
     ]
     monkeypatch.setenv("MEZZOTINT_WITHOUT", "memory,threads")
     with pytest.raises(ValueError, match="MEZZOTINT_WITHOUT names threads; settings are memory"):
-        runtime.prepare()
+        device.prepare()
 
 
 @pytest.mark.parametrize("without", ["", "channels-last"])
@@ -25,14 +25,14 @@ def test_networks_lie_in_memory_as_settings_say(
     monkeypatch: pytest.MonkeyPatch, without: str
 ) -> None:
     monkeypatch.setenv("MEZZOTINT_WITHOUT", without)
-    placed = runtime.place(nn.Conv2d(4, 8, 3), torch.device("cpu"))
+    placed = device.place(nn.Conv2d(4, 8, 3), torch.device("cpu"))
     assert placed.weight.is_contiguous(memory_format=torch.channels_last) == (not without)
     assert placed.weight.is_contiguous() == bool(without)
 
 
 def say(without: str, code: str) -> str:
     """What a new process prints after ``prepare()``."""
-    script = f"import torch; from mezzotint import runtime; runtime.prepare(); {code}"
+    script = f"import torch; from mezzotint.utils import device; device.prepare(); {code}"
     environment = {"MEZZOTINT_WITHOUT": without, "PATH": "/usr/bin:/bin"}
     command = [sys.executable, "-c", script]
     made = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

@@ -20,7 +20,6 @@ from mezzotint.diffusion.denoiser import Clipped, Denoiser, NetworkDenoiser
 from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS, Prediction, invert
 from mezzotint.diffusion.schedules import SCHEDULES, Schedule, Table
 from mezzotint.nets import NETS
-from mezzotint.randomness import generator
 from mezzotint.samplers import (
     DDIM,
     DDPM,
@@ -32,6 +31,7 @@ from mezzotint.samplers import (
     Sampler,
     make_grid,
 )
+from mezzotint.utils.randomness import generator
 
 LINEAR, COSINE = SCHEDULES["linear"](1000), SCHEDULES["cosine"](1000)
 ALL_SCHEDULES: dict[str, Schedule] = {

@@ -11,13 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from common import Gaussian
-from mezzotint.diffusion.schedules import (
-    SCHEDULES,
-    Flow,
-    Table,
-    cosine_betas,
-    linear_betas,
-)
+from mezzotint.diffusion.schedules import SCHEDULES, Flow, Table, cosine_betas, linear_betas
 from mezzotint.samplers import SAMPLERS, make_grid
 
 TABLES = ("linear", "cosine", "original-linear", "original-cosine")

@@ -14,18 +14,21 @@ import pytest
 import torch
 
 from common import tiny_data, tiny_recipe
-from mezzotint import build, files, options
+from mezzotint import build
 from mezzotint.cli import main
-from mezzotint.config import RecipeError
 from mezzotint.data import open_data
-from mezzotint.drawing import _share
-from mezzotint.files import restore_interrupted, whole_folder
+from mezzotint.evaluation import evaluate as evaluation
 from mezzotint.model import load
-from mezzotint.randomness import Stream, generator
-from mezzotint.recipes import RECIPES, as_recipe
-from mezzotint.run import make_trainer, train
+from mezzotint.recipe.fields import RecipeError
+from mezzotint.recipe.presets import RECIPES, as_recipe
+from mezzotint.recipe.toml import override
+from mezzotint.runs.train import make_trainer, train
+from mezzotint.sampling import _share
 from mezzotint.training.checkpoint import latest_checkpoint, read_manifest, save_checkpoint
 from mezzotint.training.log import MetricsLog, read_metrics
+from mezzotint.utils import files
+from mezzotint.utils.files import restore_interrupted, whole_folder
+from mezzotint.utils.randomness import Stream, generator
 from mezzotint.viz.curves import MOST_POINTS, running_mean, save_loss_curve, thinned
 from mezzotint.viz.report import save_sweep
 from models import random_model_file
@@ -138,7 +141,7 @@ def test_a_tracker_is_closed_however_training_ends(
 ) -> None:
     from accelerate import tracking
 
-    from mezzotint import run_writer
+    from mezzotint.runs import folder as run_folder
 
     events: list[str] = []
 
@@ -160,7 +163,7 @@ def test_a_tracker_is_closed_however_training_ends(
             events.append("closed")
 
     monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "trackio", Tracker)
-    monkeypatch.setattr(run_writer, "find_spec", lambda name: object())
+    monkeypatch.setattr(run_folder, "find_spec", lambda name: object())
     recipe = tiny_recipe(training={"tracker": "trackio", "steps": 2})
     if fails:
         with pytest.raises(OSError, match="the server is gone"):
@@ -421,7 +424,7 @@ def test_a_shipped_model_is_evaluated_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    command("evaluate", "digits-fast", "--count", "200", "--steps", "1")
+    command("evaluate", "digits-fast", "--count", "100", "--steps", "1")
     result = json.loads((tmp_path / "evaluation.json").read_text())
     assert result["protocol"]["source"] == "digits-fast"
     assert result["results"]["accuracy"]["mean"] > 0.9
@@ -491,7 +494,7 @@ def test_a_run_resumes_wherever_its_first_model_has_gone(
 def test_another_objective_within_a_run_is_refused(tmp_path: Path) -> None:
     run = train(tiny_recipe(training={"steps": 1}), tmp_path / "run")
     random_model_file(tmp_path / "teacher.safetensors")
-    other = options.replace(
+    other = override(
         tiny_recipe(training={"steps": 1}),
         {
             "objective": {"name": "distillation", "teacher": str(tmp_path / "teacher.safetensors")},
@@ -529,11 +532,10 @@ def test_the_held_out_loss_asks_the_reference_for_its_test_images(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model trained on a folder that is not here is measured on what it is measured against."""
-    from mezzotint import evaluation
 
     loaded = load(model)
     data = Path("/nowhere/to/be/found")
-    recipe = options.replace(loaded.recipe, {"data": {"name": f"folder:{data}"}})
+    recipe = override(loaded.recipe, {"data": {"name": f"folder:{data}"}})
     monkeypatch.setattr(build, "load_data", None)  # nothing is opened
     reference: Any = type("Reference", (), {"test": tiny_data(20, size=28)})()
     test = evaluation.test_images_of(

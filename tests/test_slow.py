@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mezzotint import evaluation, load
+from mezzotint import load
 from mezzotint.build import load_data
-from mezzotint.recipes import as_recipe
-from mezzotint.run import make_trainer, train
+from mezzotint.evaluation import evaluate as evaluation
+from mezzotint.recipe.presets import as_recipe
+from mezzotint.runs.train import make_trainer, train
 
 pytestmark = pytest.mark.slow
 
@@ -43,8 +44,8 @@ import numpy as np
 from PIL import Image
 from common import tiny_data, tiny_recipe
 from mezzotint import build, load
-from mezzotint.drawing import round_robin_labels
-from mezzotint.run import make_trainer, train
+from mezzotint.sampling import round_robin_labels
+from mezzotint.runs.train import make_trainer, train
 from mezzotint.viz.grids import tile, to_pillow
 
 build.load_data = lambda section, split="train": tiny_data(40)

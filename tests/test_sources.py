@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from mezzotint import build
-from mezzotint.config import Data, Recipe, RecipeError
 from mezzotint.data import Frame, ImageData, folders, open_data
+from mezzotint.recipe.fields import RecipeError
+from mezzotint.recipe.schema import Data, Recipe
 
 datasets = pytest.importorskip("datasets")
 

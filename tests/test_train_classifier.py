@@ -10,7 +10,7 @@ import torch
 
 from common import tiny_data
 from mezzotint.cli import main
-from mezzotint.metrics.features import load_classifier, look
+from mezzotint.evaluation.features import load_classifier, look
 
 
 def run(*words: str) -> None:

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import mezzotint
 from common import parse, parser, report, sample
-from mezzotint import build, pixels, runtime
+from mezzotint import build
 from mezzotint.cli.refine import refined
-from mezzotint.evaluation import evaluations
-from mezzotint.options import replace
-from mezzotint.run import make_trainer
+from mezzotint.evaluation.evaluate import evaluations
+from mezzotint.recipe.toml import override
+from mezzotint.runs.train import make_trainer
+from mezzotint.utils import pixels
+from mezzotint.utils.device import prepare
 
 # What the second part takes, as a share of the first.
 SECOND = 0.3
@@ -34,7 +36,7 @@ def refinement_of_the_demo() -> dict[str, float]:
 def affordable(recipe: mezzotint.Recipe, seconds: float) -> float:
     """How many times the demo's steps take so many seconds."""
     rates: list[float] = []
-    short = replace(recipe, {"training": {"steps": 40, "log_every": 1}})
+    short = override(recipe, {"training": {"steps": 40, "log_every": 1}})
     trainer = make_trainer(short, build.load_data(recipe.data))
     trainer.run(log=lambda entry: rates.append(entry["images_per_second"]))
     steps = seconds * statistics.median(rates[10:]) / recipe.training.batch
@@ -43,15 +45,15 @@ def affordable(recipe: mezzotint.Recipe, seconds: float) -> float:
 
 def main() -> None:
     arguments = parse(parser(__doc__))
-    runtime.prepare()
+    prepare()
     recipe = mezzotint.as_recipe("digits", {"seed": arguments.seed})
     share = affordable(recipe, arguments.seconds)
-    recipe = replace(recipe, {"training": {"steps": round(share * recipe.training.steps)}})
+    recipe = override(recipe, {"training": {"steps": round(share * recipe.training.steps)}})
     flags = refinement_of_the_demo()
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         trained = mezzotint.train(recipe, Path(folder) / "trained")
-        onward = replace(
+        onward = override(
             refined(str(trained)),
             {
                 "seed": arguments.seed,

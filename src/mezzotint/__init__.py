@@ -12,29 +12,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .config import Recipe, RecipeError
     from .data import ImageData
     from .model import Model, Trajectory, load
-    from .recipes import RECIPES, as_recipe
-    from .run import train
+    from .recipe.fields import RecipeError
+    from .recipe.presets import RECIPES, as_recipe
+    from .recipe.schema import Recipe
+    from .runs.train import train
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "RECIPES", "ImageData", "Model", "Recipe", "RecipeError", "Trajectory", "as_recipe", "load",
+    "RECIPES",
+    "ImageData",
+    "Model",
+    "Recipe",
+    "RecipeError",
+    "Trajectory",
+    "as_recipe",
+    "load",
     "train",
-]  # fmt: skip
+]
 
 _HOMES = {
     "ImageData": "data",
     "Model": "model",
-    "RECIPES": "recipes",
-    "Recipe": "config",
-    "RecipeError": "config",
+    "RECIPES": "recipe.presets",
+    "Recipe": "recipe.schema",
+    "RecipeError": "recipe.fields",
     "Trajectory": "model",
-    "as_recipe": "recipes",
+    "as_recipe": "recipe.presets",
     "load": "model",
-    "train": "run",
+    "train": "runs.train",
 }
 
 

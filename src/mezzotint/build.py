@@ -10,18 +10,6 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from . import pixels
-from .config import (
-    AdversarialRefinement,
-    Data,
-    Denoising,
-    Diffusion,
-    Distillation,
-    Lean,
-    Recipe,
-    Refinement,
-    UNet,
-)
 from .data import Frame, ImageData, ImageSpec, Split, open_data
 from .diffusion.denoiser import Clipped, Guided, NetworkDenoiser
 from .diffusion.parametrizations import PARAMETRIZATIONS
@@ -38,7 +26,10 @@ from .objectives import (
     DenoisingObjective,
     Objective,
 )
-from .randomness import Stream, derived_seed
+from .recipe.objectives import AdversarialRefinement, Denoising, Distillation, Refinement
+from .recipe.schema import Data, Diffusion, Lean, Recipe, UNet
+from .utils import pixels
+from .utils.randomness import Stream, derived_seed
 
 Samples = UInt8[Tensor, "n channels height width"]
 

@@ -10,18 +10,21 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from typing_extensions import Unpack
 
-from . import build, pixels, runtime, weights
-from .checks import check_sampling
-from .config import Recipe, RecipeError, Sampling
+from . import build, weights
 from .data import ImageSpec, check_labels
 from .diffusion.denoiser import Clipped, Denoiser, Guided, NetworkDenoiser
 from .nets.blocks import fold_standardization
-from .options import nearest, replace
-from .progress import progress as progress_bar
-from .randomness import generator
+from .recipe.fields import RecipeError
+from .recipe.rules import check_sampling
+from .recipe.schema import Recipe, Sampling
+from .recipe.toml import nearest, override
 from .samplers import DDIM, SAMPLERS, ImageNoise, Sampler, Step, make_grid
-from .shipped import shipped
 from .training.checkpoint import MODEL, latest_checkpoint
+from .utils import pixels
+from .utils.assets import shipped
+from .utils.device import pick_device, place, prepare
+from .utils.progress import progress as progress_bar
+from .utils.randomness import generator
 
 MOST_IMAGES = 1_000_000
 
@@ -159,7 +162,7 @@ class Model:
 
     def sampling_options(self, **options: Unpack[SamplingOptions]) -> Sampling:
         """The recipe's way of sampling with ``options``, checked."""
-        sampling = replace(self.recipe.sampling, options)
+        sampling = override(self.recipe.sampling, options)
         check_sampling(sampling, self.recipe.diffusion.timesteps, self.recipe.few_step)
         if not self.spec.classes and options.get("guidance", 1) != 1:
             raise RecipeError(
@@ -233,9 +236,9 @@ def load(path: str | Path, device: str | None = None) -> Model:
 
     Raises FileNotFoundError or ValueError, saying why, where there is none.
     """
-    runtime.prepare()
+    prepare()
     tensors, recipe, spec = weights.read(find_weights(path))
-    return from_parts(recipe, spec, tensors, runtime.pick_device(device))
+    return from_parts(recipe, spec, tensors, pick_device(device))
 
 
 def from_parts(
@@ -262,7 +265,7 @@ def trained_denoiser(
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"the weights do not fit the network of their recipe: {error}") from error
-    network = runtime.place(network.eval().requires_grad_(False), device)
+    network = place(network.eval().requires_grad_(False), device)
     return build.make_denoiser(recipe.diffusion, network)
 
 

@@ -9,10 +9,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
-from . import options
-from .config import Recipe
 from .data.images import ImageSpec
-from .files import whole_file
+from .recipe.schema import Recipe
+from .recipe.toml import from_toml, to_toml
+from .utils.files import whole_file
 
 FORMATS = ("1", "2")
 """Formats that can be read; the last one is written. Files of format 1 have recipes of version 0.1."""
@@ -22,7 +22,7 @@ def header(recipe: Recipe, spec: ImageSpec) -> dict[str, str]:
     """What the header of a weights file says."""
     return {
         "mezzotint": FORMATS[-1],
-        "recipe": options.to_toml(recipe),
+        "recipe": to_toml(recipe),
         "images": json.dumps(asdict(spec)),
     }
 
@@ -70,6 +70,6 @@ def read(path: Path) -> tuple[dict[str, Tensor], Recipe, ImageSpec]:
             f"{path} is of format {metadata.get('mezzotint')}, not {FORMATS[-1]}: update mezzotint"
         )
     try:
-        return tensors, options.from_toml(metadata["recipe"], "its recipe"), spec
+        return tensors, from_toml(metadata["recipe"], "its recipe"), spec
     except ValueError as error:
         raise ValueError(f"{path} has a header that makes no sense: {error}") from error

@@ -7,7 +7,7 @@ from importlib import import_module
 from cyclopts import App, Group
 
 from .. import __version__
-from ..config import RecipeError
+from ..recipe.fields import RecipeError
 
 HELP = """Train class-conditional diffusion models on small images, and draw from them.
 

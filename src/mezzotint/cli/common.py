@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..config import RecipeError
-from ..options import nearest
+from ..recipe.fields import RecipeError
+from ..recipe.toml import nearest
 
 
 def parse_labels(words: Sequence[str], classes: Sequence[str]) -> list[int] | None:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import options
-from ..config import Recipe
-from ..recipes import RECIPES
+from ..recipe.presets import RECIPES
+from ..recipe.schema import Recipe
+from ..recipe.toml import override
+from .finetune import onward, recipe_in, train_onward
 from .flags import recipe_flags, with_flags
-from .onward import onward, recipe_in, train_onward
 from .train import named
 
 FAST = RECIPES["digits-fast"]
@@ -23,7 +23,7 @@ def student_of(model: str) -> Recipe:
         "guidance": teacher.sampling.guidance,
         "interval": teacher.sampling.interval,
     }
-    return options.replace(onward(FAST, teacher), {"objective": objective})
+    return override(onward(FAST, teacher), {"objective": objective})
 
 
 def command_for(base: Recipe) -> Callable[..., None]:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..config import Recipe
-from ..options import replace
-from ..recipes import find
+from ..recipe.presets import find
+from ..recipe.schema import Recipe
+from ..recipe.toml import override
 
 if TYPE_CHECKING:
     from ..data import ImageData
@@ -67,11 +67,12 @@ def doctor(
         "background": background,
         "broken": "skip",
     }
-    chosen = replace(find(recipe), {"data": section})
+    chosen = override(find(recipe), {"data": section})
     _files(data)
-    from .. import build, runtime
+    from .. import build
+    from ..utils.device import prepare
 
-    runtime.prepare()
+    prepare()
     train = build.load_data(chosen.data)
     _images(train, chosen)
     _training(chosen, train)
@@ -82,9 +83,9 @@ def _files(data: str) -> None:
     kind, _, path = data.partition(":")
     if kind != "folder":
         return
-    from ..data.checkup import look_at
     from ..data.folders import listing_of, place_of
-    from ..progress import progress
+    from ..data.inspect import look_at
+    from ..utils.progress import progress
 
     place = place_of(Path(path).expanduser())
     files = [file for split in ("train", "test") for file in listing_of(place, split).pictures]
@@ -102,7 +103,7 @@ def _files(data: str) -> None:
 
 def _images(data: "ImageData", recipe: Recipe) -> None:
     """What is learnt from."""
-    from ..data.checkup import concerns
+    from ..data.inspect import concerns
 
     height, width = data.size
     megabytes = data.images.numel() / 1e6
@@ -120,7 +121,7 @@ def _images(data: "ImageData", recipe: Recipe) -> None:
 
 def _training(recipe: Recipe, data: "ImageData") -> None:
     """What training would take, from a few steps of it."""
-    from ..run import make_trainer
+    from ..runs.train import make_trainer
 
     rates: list[float] = []
 
@@ -129,7 +130,7 @@ def _training(recipe: Recipe, data: "ImageData") -> None:
 
     # What a distillation or a refinement costs beside is not known without its model.
     denoising = {"name": "denoising"}
-    short = replace(
+    short = override(
         recipe,
         {
             "objective": denoising,

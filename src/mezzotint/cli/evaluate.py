@@ -4,15 +4,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import Data, RecipeError, Sampling
-from ..options import replace
+from ..recipe.fields import RecipeError
+from ..recipe.schema import Data, Sampling
+from ..recipe.toml import override
 from .common import set_values
 from .flags import section_flags, with_flags
 from .sweep import measure_sweep
 
 if TYPE_CHECKING:
-    from ..metrics.measure import Reference
-    from ..metrics.report import Evaluation
+    from ..evaluation.measure import Reference
+    from ..evaluation.report import Evaluation
 
 
 def evaluate(
@@ -41,7 +42,7 @@ def evaluate(
         mezzotint evaluate rgb.npz --against real.npz
 
     Every number stands beside its floor: what real images score. evaluation.json has the whole
-    protocol, evaluation.png the pictures.
+    protocol, png the pictures.
 
     Parameters
     ----------
@@ -79,9 +80,11 @@ def evaluate(
     options = set_values(flags)
     if sweep is not None and (name := sweep.partition("=")[0]) in options:
         raise RecipeError(f"--{name} and --sweep {name}=...: say one or the other")
-    from .. import evaluation, model, runtime
+    from .. import model
+    from ..evaluation import evaluate as evaluation
+    from ..utils.device import prepare
 
-    runtime.prepare()
+    prepare()
     folder = out or (what if (what / "recipe.toml").is_file() else Path("."))
     if what.suffix == ".npz" or (what.is_dir() and not model.is_model(what)):
         of_models = {
@@ -102,7 +105,7 @@ def evaluate(
                 )
             _inception(what, against, folder)
             return
-        section = replace(Data(), {} if data is None else {"name": data})
+        section = override(Data(), {} if data is None else {"name": data})
         _evaluate_images(what, folder, section, judge, witness, device)
         return
     if against is not None:
@@ -113,7 +116,7 @@ def evaluate(
     loaded.sampling_options(**options)
     own = loaded.recipe.data
     reference = evaluation.reference_of(
-        own if data is None else replace(own, {"name": data, "folder": None}),
+        own if data is None else override(own, {"name": data, "folder": None}),
         judge,
         witness,
         loaded.device,
@@ -145,23 +148,24 @@ def _evaluate_images(
     device: str | None,
 ) -> None:
     """Measure images that are already there, of whatever system."""
-    from .. import evaluation, runtime
-    from ..data.foreign import read_images
+    from ..data.samples import read_images
+    from ..evaluation.evaluate import evaluate_images, reference_of
+    from ..utils.device import pick_device
 
-    reference = evaluation.reference_of(data, judge, witness, runtime.pick_device(device))
+    reference = reference_of(data, judge, witness, pick_device(device))
     images = read_images(what, reference.test.classes)
     if images.images.shape[1] == 3 and reference.test.channels == 1:
         raise RecipeError(f"{what} holds RGB images: say --against what, for Inception-FID")
-    _report(evaluation.evaluate_images(images, reference, str(what)), reference, folder)
+    _report(evaluate_images(images, reference, str(what)), reference, folder)
 
 
 def _inception(what: Path, against: Path, folder: Path) -> None:
     """Inception-FID between two sets of RGB images, named as what it is."""
     import json
 
-    from ..data.foreign import read_images
-    from ..files import whole_file
-    from ..metrics.inception import inception_fid
+    from ..data.samples import read_images
+    from ..evaluation.inception import inception_fid
+    from ..utils.files import whole_file
 
     result = inception_fid(read_images(what, ()).images, read_images(against, ()).images)
     path = folder / "inception-fid.json"
@@ -172,12 +176,13 @@ def _inception(what: Path, against: Path, folder: Path) -> None:
 
 def _report(result: "Evaluation", reference: "Reference", folder: Path) -> None:
     """The table on the terminal, and the files; by the first process alone, if there are several."""
-    from .. import evaluation
 
-    if not evaluation.is_main():
+    from ..evaluation.evaluate import is_main
+
+    if not is_main():
         return
-    from ..files import whole_file
-    from ..metrics.report import write
+    from ..evaluation.report import write
+    from ..utils.files import whole_file
     from ..viz.report import save_report
 
     _print_table(result)
@@ -211,7 +216,7 @@ def _print_table(result: "Evaluation") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..metrics.report import table as rows_of
+    from ..evaluation.report import table as rows_of
 
     table = Table(title=f"{result.protocol['source']}: {result.protocol['images']:,} images")
     for heading in ("measure", "mean", "spread", "floor", "better"):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..config import RecipeError
+from ..recipe.fields import RecipeError
 
 
 def forward(
@@ -45,7 +45,7 @@ def forward(
     out
         A .png file.
     """
-    from ..recipes import as_recipe
+    from ..recipe.presets import as_recipe
     from .common import parse_labels
 
     chosen = as_recipe(recipe)
@@ -60,10 +60,11 @@ def forward(
         raise RecipeError(f"times = {list(times)}: each must be from 0, clean, to 1, noise")
     import torch
 
-    from .. import build, pixels
+    from .. import build
     from ..diffusion.process import diffuse
-    from ..files import whole_file
-    from ..randomness import generator
+    from ..utils import pixels
+    from ..utils.files import whole_file
+    from ..utils.randomness import generator
     from ..viz.grids import tile, to_pillow
 
     data = build.load_data(chosen.data)

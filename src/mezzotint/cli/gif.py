@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..config import RecipeError, Sampling
+from ..recipe.fields import RecipeError
+from ..recipe.schema import Sampling
 from .common import parse_labels, set_values
 from .flags import section_flags, with_flags
 
@@ -65,8 +66,8 @@ def gif(
     device
         cpu, cuda, mps, ...; the best there is if not given.
     """
-    from ..files import whole_file
     from ..model import load
+    from ..utils.files import whole_file
     from ..viz.animations import SUFFIXES, frame_duration, save_animation, select
 
     frame_duration(fps)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..recipe.toml import to_toml
+
 if TYPE_CHECKING:
     from ..model import Model
 
@@ -28,18 +30,17 @@ def info(what: str, /, *, recipe: bool = False) -> None:
     """
     from rich.console import Console
 
-    from .. import options
-    from ..recipes import RECIPES, find
-    from ..shipped import shipped
+    from ..recipe.presets import RECIPES, find
+    from ..utils.assets import shipped
 
     console = Console()
     only_recipe = what in RECIPES and what not in shipped("models") and not Path(what).exists()
     if recipe or only_recipe or what.endswith(".toml"):
-        text = f"# the recipe {what}\n{options.to_toml(find(what))}"
+        text = f"# the recipe {what}\n{to_toml(find(what))}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
         return
-    from ..files import sha256
     from ..model import find_weights, load
+    from ..utils.files import sha256
 
     path = find_weights(Path(what))
     model = load(path, "cpu")
@@ -56,9 +57,7 @@ def info(what: str, /, *, recipe: bool = False) -> None:
     }
     for name, value in lines.items():
         console.print(f"{name:14} {value}", markup=False, highlight=False, soft_wrap=True)
-    console.print(
-        "\n" + options.to_toml(model.recipe), markup=False, highlight=False, soft_wrap=True
-    )
+    console.print("\n" + to_toml(model.recipe), markup=False, highlight=False, soft_wrap=True)
 
 
 def _multiply_adds(model: "Model") -> int:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import options
-from ..config import Recipe
-from ..recipes import RECIPES
+from ..recipe.presets import RECIPES
+from ..recipe.schema import Recipe
+from ..recipe.toml import override, to_dict
+from .finetune import onward, recipe_in, train_onward
 from .flags import recipe_flags, with_flags
-from .onward import onward, recipe_in, train_onward
 from .train import named
 
 REFINED, FAST = RECIPES["digits-refined"], RECIPES["digits-fast-refined"]
@@ -20,9 +20,9 @@ def refined(model: str) -> Recipe:
     reference, digest = recipe_in(model)
     changes = {
         "objective": {"reference": model, "sha256": digest},
-        "sampling": options.to_dict(reference.sampling) | {"guidance": 1.0},
+        "sampling": to_dict(reference.sampling) | {"guidance": 1.0},
     }
-    return options.replace(onward(FAST if reference.few_step else REFINED, reference), changes)
+    return override(onward(FAST if reference.few_step else REFINED, reference), changes)
 
 
 def command_for(base: Recipe) -> Callable[..., None]:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config import RecipeError, Sampling
+from ..recipe.fields import RecipeError
+from ..recipe.schema import Sampling
 from .common import parse_labels, set_values
 from .flags import section_flags, with_flags
 
@@ -49,8 +50,8 @@ def sample(
     device
         cpu, cuda, mps, ...; the best there is if not given.
     """
-    from ..files import whole_file
     from ..model import MOST_IMAGES, load
+    from ..utils.files import whole_file
     from ..viz.grids import tile, to_pillow
 
     if not 1 <= count <= MOST_IMAGES:

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import RecipeError
-from ..options import nearest
+from ..recipe.fields import RecipeError
+from ..recipe.toml import nearest
 
 if TYPE_CHECKING:
-    from ..metrics.measure import Reference
+    from ..evaluation.measure import Reference
     from ..model import Model
 
 
@@ -23,8 +23,8 @@ def measure_sweep(
     """Measure along one option: a table, sweep-OPTION.json and .png."""
     import json
 
-    from .. import evaluation
-    from ..files import whole_file
+    from ..evaluation.evaluate import evaluate_model, is_main
+    from ..utils.files import whole_file
     from ..viz.report import save_sweep
 
     name, values = parse_sweep(sweep)
@@ -34,12 +34,12 @@ def measure_sweep(
     shown = ("accuracy", "digit_fid", "precision", "recall")
     rows, floor = [], dict[str, float]()
     for value, setting in zip(values, settings, strict=True):
-        result = evaluation.evaluate_model(model, reference, count=count, source=source, **setting)
+        result = evaluate_model(model, reference, count=count, source=source, **setting)
         row: dict[str, Any] = {key: found[0] for key, found in result.values.items()}
         rows.append(row | {name: value, "protocol": result.protocol})
         floor = result.floor
         print(f"{name} {value:g}: " + ", ".join(f"{key} {row[key]:.4g}" for key in shown))
-    if not evaluation.is_main():
+    if not is_main():
         return
     print("floor: " + ", ".join(f"{key} {floor[key]:.4g}" for key in shown))
     path = folder / f"sweep-{name}.json"

@@ -6,9 +6,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from .. import options
-from ..config import Recipe, RecipeError
-from ..recipes import find
+from ..recipe.fields import RecipeError
+from ..recipe.presets import find
+from ..recipe.schema import Recipe
+from ..recipe.toml import from_toml, override
 from .flags import nested, recipe_flags, with_flags
 
 
@@ -30,19 +31,19 @@ def base_recipe(tokens: Sequence[str]) -> Recipe:
         path = Path(settings["--resume"]) / "recipe.toml"
         if not path.is_file():
             raise FileNotFoundError(f"{path.parent} is no run to resume: it holds no recipe.toml")
-        recipe = options.from_toml(path.read_text(encoding="utf-8"), str(path))
+        recipe = from_toml(path.read_text(encoding="utf-8"), str(path))
     else:
         recipe = find(named(tokens) or "digits")
     net = settings.get("--net", settings.get("--net.name"))
-    return options.replace(recipe, {"net": {"name": net}}) if net else recipe
+    return override(recipe, {"net": {"name": net}}) if net else recipe
 
 
 def run_until_stopped(
     recipe: Recipe, out: Path | None, resume: Path | None = None, changes: str = "refuse"
 ) -> Path:
     """Train, and return the run's folder; leave with the status of a signal, or 1 on divergence."""
-    from ..run import StoppedBySignal
-    from ..run import train as run_training
+    from ..runs.train import StoppedBySignal
+    from ..runs.train import train as run_training
     from ..training.monitor import Diverged
 
     try:
@@ -56,7 +57,7 @@ def run_until_stopped(
 
 def say_done(folder: Path) -> None:
     """What to do next; said once, however many processes there were."""
-    from ..runtime import processes
+    from ..utils.device import processes
 
     if processes().is_main_process:
         print(f"done: {folder}\ntry: mezzotint sample {folder} 7", file=sys.stderr)
@@ -98,7 +99,7 @@ def command_for(base: Recipe, named: str) -> Callable[..., None]:
         if recipe is not None and (resume is not None or recipe != named):
             where = "a resumed run has its own" if resume else "it comes first, before all flags"
             raise RecipeError(f"the recipe {recipe!r} cannot stand here: {where}")
-        final = options.replace(base, nested(flags))
+        final = override(base, nested(flags))
         folder = run_until_stopped(final, out, resume, changes)
         say_done(folder)
 

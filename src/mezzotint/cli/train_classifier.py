@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..config import Data, RecipeError
-from ..options import replace
+from ..recipe.fields import RecipeError
+from ..recipe.schema import Data
+from ..recipe.toml import override
 
 
 def train_classifier(
@@ -48,20 +49,21 @@ def train_classifier(
         raise RecipeError(f"out = {out}: it must be a new .safetensors file")
     if epochs < 1:
         raise RecipeError(f"epochs = {epochs}: it must be at least 1")
-    from .. import build, runtime
-    from ..files import whole_file
-    from ..metrics.features import load_classifier, look, save_classifier
-    from ..training.classifier import ClassifierRecipe
-    from ..training.classifier import train_classifier as fit
+    from .. import build
+    from ..evaluation.features import load_classifier, look, save_classifier
+    from ..evaluation.train_classifier import ClassifierRecipe
+    from ..evaluation.train_classifier import train_classifier as fit
+    from ..utils.device import pick_device, prepare
+    from ..utils.files import whole_file
 
-    runtime.prepare()
-    section = replace(
+    prepare()
+    section = override(
         Data(), {"name": data, "size": size, "folder": str(folder) if folder else None}
     )
     train = build.load_data(section, "train")
     test = build.load_data(section, "test")
     recipe = ClassifierRecipe(kind=kind, epochs=epochs, seed=seed)
-    network = fit(recipe, train, runtime.pick_device(device or "cpu"))
+    network = fit(recipe, train, pick_device(device or "cpu"))
     save_classifier(out, network, kind, train, f"{data}, training split", recipe)
     classifier = load_classifier(out)
     wrong = int((look(classifier, test.images).logits.argmax(1) != test.labels).sum())

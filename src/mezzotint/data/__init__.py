@@ -5,11 +5,12 @@ from pathlib import Path
 
 from .arrays import idx_files, npz
 from .cifar import CIFAR10, CIFAR100
+from .decode import Broken
 from .folders import celeba, folder_of_pictures
 from .hub import from_hub
 from .idx_sets import EMNIST, FASHION_MNIST, KMNIST, MNIST
 from .images import ImageData, ImageSpec, Split, check_labels
-from .pictures import Broken, Fit, Frame
+from .transforms import Fit, Frame
 
 DATASETS: dict[str, Callable[[Split, Path | None], ImageData]] = {
     "mnist": MNIST,

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from . import idx
-from .foreign import UNREADABLE, read_images
+from .decode import Broken
 from .images import ImageData, Split, check_labels, split_rows
-from .pictures import Broken, Frame
+from .samples import UNREADABLE, read_images
+from .transforms import Frame
 
 
 def npz(path: Path, split: Split, frame: Frame, broken: Broken) -> ImageData:

@@ -18,15 +18,16 @@ from pathlib import Path
 import numpy as np
 import PIL
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from jaxtyping import UInt8
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from ..files import cache_folder, whole_file
-from ..progress import progress
-from .pictures import Broken, Frame, read_picture
+from ..utils.files import cache_folder, whole_file
+from ..utils.progress import progress
+from .decode import Broken, read_picture
 from .sources import Source, identity
+from .transforms import Frame
 
 EVERY = 2000
 """Pictures between notes of how far the building is."""
@@ -67,12 +68,12 @@ def cached(
         if not array.is_file():
             shape = (len(files), channels, *frame.size)
             _build(files, frame, shape, broken, folder)
-    built = Built(**json.loads(note.read_text()))
+        built = Built(**json.loads(note.read_text()))
+        mapped = np.load(array, mmap_mode="c")
+        with suppress(OSError):  # another user's cache may be read, but not touched
+            os.utime(folder)
     if broken == "refuse" and built.broken:
         read_picture(files[built.broken[0]], channels, frame)  # says what is wrong
-    with suppress(OSError):  # another user's cache may be read, but not touched
-        os.utime(folder)
-    mapped = np.load(array, mmap_mode="c")
     return torch.from_numpy(mapped[: len(built.kept)]), built.kept
 
 
@@ -120,10 +121,11 @@ def _prune(caches: Path, keep: Path) -> None:
     """Delete caches that nobody has used for a long time. One that is in use stays readable to its users."""
     oldest = time.time() - DAYS * 86_400
     for folder in caches.iterdir():
-        with suppress(OSError):
-            if folder != keep and folder.is_dir() and folder.stat().st_mtime < oldest:
+        with suppress(OSError, Timeout):
+            if folder == keep or not folder.is_dir() or folder.stat().st_mtime > oldest:
+                continue
+            with FileLock(folder.with_suffix(".lock"), timeout=0):
                 shutil.rmtree(folder)
-                folder.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:

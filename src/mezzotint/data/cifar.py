@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..files import cache_folder
+from ..utils.files import cache_folder
 from .download import fetch
 from .images import ImageData, Split
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..files import whole_file
+from ..utils.files import whole_file
 
 TIMEOUT = (10, 30)
 """Seconds to connect, and seconds without a byte, before the next mirror is tried."""

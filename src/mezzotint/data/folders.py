@@ -14,9 +14,10 @@ import torch
 from tqdm import tqdm
 
 from .cache import cached
+from .decode import GREY, SUFFIXES, Broken, glance
 from .images import HELD_OUT, ImageData, Split, split_rows
-from .pictures import GREY, SUFFIXES, Broken, Frame, glance
 from .sources import Source, unpacked
+from .transforms import Frame
 
 
 @dataclass(frozen=True)

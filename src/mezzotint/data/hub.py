@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from .decode import Broken
 from .folders import Listing, decoded
 from .images import ImageData, Split, check_labels
-from .pictures import Broken, Frame
+from .transforms import Frame
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from ..files import cache_folder
-from ..shipped import ASSETS
+from ..utils.assets import ASSETS
+from ..utils.files import cache_folder
 from . import idx
 from .download import fetch
 from .images import ImageData, Split

@@ -10,7 +10,7 @@ from jaxtyping import Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
-from .pictures import Fit, Frame, fitted
+from .transforms import Fit, Frame, fitted
 
 Split = Literal["train", "test"]
 

@@ -10,8 +10,8 @@ from typing import BinaryIO, Literal, Protocol, runtime_checkable
 
 from filelock import FileLock
 
-from ..files import cache_folder, whole_folder
-from ..progress import progress
+from ..utils.files import cache_folder, whole_folder
+from ..utils.progress import progress
 
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
 """What zipfile raises for files that are cut, broken, locked, or packed in a way it does not know."""

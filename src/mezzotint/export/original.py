@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from .. import build, weights
-from ..config import Recipe
 from ..data import ImageSpec
-from ..recipes import as_recipe
+from ..recipe.presets import as_recipe
+from ..recipe.schema import Recipe
 
 
 def import_original(checkpoint: Path, out: Path, size: int = 32) -> None:

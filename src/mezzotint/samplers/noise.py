@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..randomness import generator
+from ..utils.randomness import generator
 
 
 class ImageNoise:

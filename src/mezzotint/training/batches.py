@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from ..randomness import Stream, generator
+from ..utils.randomness import Stream, generator
 
 
 @lru_cache(maxsize=2)

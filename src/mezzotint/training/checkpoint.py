@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from tqdm import tqdm
 
 from .. import weights
-from ..files import restore_interrupted, sha256, whole_folder
+from ..utils.files import restore_interrupted, sha256, whole_folder
 from .sharding import all_whole
 from .state import TrainingState
 

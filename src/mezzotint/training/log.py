@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ..files import whole_file
+from ..utils.files import whole_file
 
 
 class MetricsLog:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..config import Training
+from ..recipe.schema import Training
 from .optimizers import learning_rate
 from .state import TrainingState
 
@@ -30,7 +30,7 @@ def report_bad_step(step: int, bad: int) -> None:
         raise Diverged(
             f"{bad} steps in a row without a finite loss, up to step {step}: training has"
             " diverged. The last good checkpoint is kept; resume it with a lower"
-            " training.learning_rate or with training.clip, and look for broken images"
+            " training.learning_rate or with training.clip_gradient, and look for broken images"
         )
 
 
@@ -104,10 +104,10 @@ class Monitor:
 
     def write(self) -> str:
         """Log what was read since the last time, if any of it was finite. Returns a few words of it."""
-        seconds = time.perf_counter() - self._since
-        self._since = time.perf_counter()
         if not self._losses:
             return "no finite loss"
+        seconds = time.perf_counter() - self._since
+        self._since = time.perf_counter()
         mean = sum(self._losses) / len(self._losses)
         rate = (len(self._losses) + self._skipped) * self.settings.batch / seconds
         if self.log is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..config import Training
+from ..recipe.schema import Training
 from .muon import Muon
 
 ADAMW_SCALE = 0.15

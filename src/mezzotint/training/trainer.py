@@ -7,7 +7,6 @@ with the same bits as one that never was (on the same machine, build and number 
 
 import dataclasses
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,15 +15,15 @@ from typing import Any
 import torch
 from accelerate.accelerator import Accelerator
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from .. import pixels
-from ..config import Training
 from ..data import ImageData
 from ..diffusion.denoiser import NetworkDenoiser
 from ..objectives.base import Noise, Objective
-from ..randomness import Stream, derived_seed, generator
-from ..runtime import deterministic, has_gpu, pick_precision, place, processor
+from ..recipe.schema import Training
+from ..utils import pixels
+from ..utils.device import deterministic, has_gpu, pick_precision, place, processor
+from ..utils.progress import bar
+from ..utils.randomness import Stream, derived_seed, generator
 from .batches import balanced_rows, batch_indices
 from .ema import Ema
 from .monitor import Monitor, StepResult
@@ -91,9 +90,7 @@ class Trainer:
     def _check(self, precision: str) -> None:
         settings, count = self.settings, self.accelerator.num_processes
         if precision == "fp16" and self.sharded:
-            raise ValueError(
-                "training.precision = 'fp16' cannot go with training.sharding: use bf16"
-            )
+            raise ValueError("training.precision = 'fp16' cannot go with training.sharding")
         if settings.batch % (count * self.objective.group):
             groups = f" in groups of {self.objective.group}" if self.objective.group > 1 else ""
             raise ValueError(
@@ -155,22 +152,23 @@ class Trainer:
             Diverged: after several steps in a row without a finite loss.
         """
         state, last = self.state, self.settings.steps
-        reports = log if self.accelerator.is_main_process else None
-        monitor = Monitor(state, self.settings, self.deferred, reports)
         self.wrapped.train()
         steady = deterministic(self.settings.deterministic)
-        with stop_on_signal() as request, self._bar() as bar, steady:
+        silent = not self.accelerator.is_main_process
+        monitor = Monitor(state, self.settings, self.deferred, None if silent else log)
+        shown = bar(self.title, last, initial=state.step, disable=silent)
+        with stop_on_signal() as request, shown as progress, steady:
             while state.step < last:
                 if monitor.due and self._asked_to_stop(request):
                     break
                 monitor.pending.append(self.step())
-                bar.update()
+                progress.update()
                 logs = state.step % self.settings.log_every == 0 or state.step == last
                 hooked = [h for h in hooks if h.every and state.step % h.every == 0]
                 if logs or hooked or monitor.due:
                     monitor.read()
                 if logs:
-                    bar.set_postfix_str(monitor.write(), refresh=False)
+                    progress.set_postfix_str(monitor.write(), refresh=False)
                 with monitor.paused():
                     for hook in hooked:
                         if self.runs_hooks and not monitor.bad_in_a_row:
@@ -186,17 +184,6 @@ class Trainer:
             return asked
         votes = torch.tensor(float(asked), device=self.device)
         return bool(self.accelerator.reduce(votes, "sum").item() > 0)
-
-    def _bar(self) -> "tqdm[Any]":
-        return tqdm(
-            total=self.settings.steps,
-            initial=self.state.step,
-            disable=not self.accelerator.is_main_process,
-            unit="step",
-            desc=self.title,
-            mininterval=0.2 if sys.stderr.isatty() else 20,
-            dynamic_ncols=True,
-        )
 
     def step(self) -> StepResult:
         """One optimizer step, after which the state is that of the next. A step whose loss or gradient is not

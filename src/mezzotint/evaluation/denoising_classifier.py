@@ -5,9 +5,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .denoiser import Denoiser
-from .level import Images
-from .process import diffuse
+from ..diffusion.denoiser import Denoiser
+from ..diffusion.level import Images
+from ..diffusion.process import diffuse
 
 
 @torch.inference_mode()

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..data.foreign import Images
-from ..files import whole_file
+from ..data.samples import Samples
+from ..utils.files import whole_file
 from .features import SHIPPED
 from .measure import MEASURES, Measured
 
@@ -20,7 +20,7 @@ class Evaluation:
     values: dict[str, list[float]]
     floor: dict[str, float]
     protocol: dict[str, Any]
-    shown: tuple[Images, Measured] = field(repr=False)
+    shown: tuple[Samples, Measured] = field(repr=False)
 
     def to_json(self) -> str:
         """The numbers, their mean and spread, the floors and the protocol."""

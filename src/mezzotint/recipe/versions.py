@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from .fields import RecipeError
+
 FORMAT = 2
 """The format of recipes that are written now; files of version 0.1 name none."""
 
@@ -46,6 +48,12 @@ _ADVERSARIAL_KEYS = {
     "penalty": "gradient_penalty",
     "head_start": "head_start",
 }
+
+
+def check_format(number: Any, name: str) -> None:
+    """Refuse the format of a later version. ``name`` is the file's, for the error."""
+    if number not in (1, FORMAT):
+        raise RecipeError(f"{name} is of format {number}, not {FORMAT}: update mezzotint")
 
 
 def upgrade(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,21 +8,9 @@ types are the keys of the registries, which the tests compare.
 from dataclasses import dataclass
 from typing import Literal
 
-from .checks import (
-    check_data,
-    check_diffusion,
-    check_objective,
-    check_sampling,
-    check_training,
-)
 from .fields import option
-from .objective_sections import (
-    FEW_STEP,
-    AdversarialRefinement,
-    Denoising,
-    Distillation,
-    Refinement,
-)
+from .objectives import FEW_STEP, AdversarialRefinement, Denoising, Distillation, Refinement
+from .rules import check_data, check_diffusion, check_objective, check_sampling, check_training
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from .decode import glance, read_picture
 from .images import ImageData
-from .pictures import Frame, glance, read_picture
 from .sources import Source
+from .transforms import Frame
 
 FEW = 100
 """Images of a class below which it is hard to learn."""

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .errors import Features, need
+from .requirements import Features, need
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .config import Recipe, RecipeError
-from .options import nearest, read_toml, replace
+from .fields import RecipeError
+from .schema import Recipe
+from .toml import nearest, override, read_toml
+from .versions import FORMAT, check_format
 
 # Clear digits from two laptop cores in minutes: straight paths, a lean network.
 DIGITS = Recipe()
 
 # What the shipped model begins as: the same, wider and longer.
-DIGITS_LONG = replace(
+DIGITS_LONG = override(
     DIGITS,
     {
         "name": "digits-long",
@@ -22,7 +24,7 @@ DIGITS_LONG = replace(
 )
 
 # The shipped model's network in one, two or four evaluations, with guidance already in it.
-DIGITS_FAST = replace(
+DIGITS_FAST = override(
     DIGITS_LONG,
     {
         "name": "digits-fast",
@@ -38,7 +40,7 @@ DIGITS_FAST = replace(
 )
 
 # A trained model told apart from real images: better, and without guidance's second pass.
-DIGITS_REFINED = replace(
+DIGITS_REFINED = override(
     DIGITS_LONG,
     {
         "name": "digits-refined",
@@ -57,7 +59,7 @@ DIGITS_REFINED = replace(
 )
 
 # The few-step model, told apart from real images by a critic.
-DIGITS_FAST_REFINED = replace(
+DIGITS_FAST_REFINED = override(
     DIGITS_FAST,
     {
         "name": "digits-fast-refined",
@@ -74,7 +76,7 @@ DIGITS_FAST_REFINED = replace(
 )
 
 # Clothes instead of digits: more to be learnt, so a wider network and more steps.
-FASHION = replace(
+FASHION = override(
     DIGITS,
     {
         "name": "fashion",
@@ -85,7 +87,7 @@ FASHION = replace(
 )
 
 # Small colour pictures of any kind: name yours with --data.name folder:PATH.
-RGB32 = replace(
+RGB32 = override(
     DIGITS,
     {
         "name": "rgb32",
@@ -97,13 +99,13 @@ RGB32 = replace(
 )
 
 # The same at twice the side: larger patches, so that the arithmetic grows with the width alone.
-RGB64 = replace(
+RGB64 = override(
     RGB32,
     {"name": "rgb64", "data": {"size": 64}, "net": {"patch": 4, "width": 96}},
 )
 
 # The original system, as its source trains it.
-DDPM = replace(
+DDPM = override(
     DIGITS,
     {
         "name": "ddpm",
@@ -156,8 +158,8 @@ def find(name: str) -> Recipe:
         base = changes.pop("base", "digits")
         if base not in list(RECIPES):
             raise RecipeError(f"base = {base!r} is no recipe.{nearest(str(base), RECIPES)}")
-        changes.pop("format", None)
-        return replace(RECIPES[base], {"name": path.stem, **changes})
+        check_format(changes.pop("format", FORMAT), name)
+        return override(RECIPES[base], {"name": path.stem, **changes})
     known = ", ".join(RECIPES)
     raise RecipeError(
         f"there is no recipe {name!r}: take one of {known}, or a .toml file.{nearest(name, RECIPES)}"
@@ -167,4 +169,4 @@ def find(name: str) -> Recipe:
 def as_recipe(recipe: str | Recipe, changes: Mapping[str, Any] | None = None) -> Recipe:
     """A recipe, or the recipe of a name, with nested ``changes``."""
     found = find(recipe) if isinstance(recipe, str) else recipe
-    return replace(found, changes or {})
+    return override(found, changes or {})

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .errors import Features, need
+from .requirements import Features, need
 
 K = 5
 

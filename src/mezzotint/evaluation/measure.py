@@ -15,15 +15,15 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from ..data import ImageData
-from ..files import cache_folder, whole_file
-from ..randomness import generator
+from ..utils.files import cache_folder, whole_file
+from ..utils.randomness import generator
 from .classification import accuracy, confusion_matrix, inception_score
-from .errors import TooFewImages
 from .features import Classifier, Seen, look
 from .frechet import frechet_distance, moments
-from .kernel import kernel_distance
-from .manifold import K, precision_recall_density_coverage
-from .neighbours import Neighbours, nearest
+from .kid import kernel_distance
+from .memorization import Neighbours, nearest
+from .precision_recall import K, precision_recall_density_coverage
+from .requirements import TooFewImages
 
 MINIMUM = 100
 

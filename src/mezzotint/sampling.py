@@ -6,9 +6,9 @@ import torch
 from accelerate.utils.operations import gather_object
 from typing_extensions import Unpack
 
-from .data.foreign import Images
+from .data.samples import Samples
 from .model import Model, SamplingOptions
-from .runtime import processes
+from .utils.device import processes
 
 
 def round_robin_labels(count: int, classes: int) -> list[int]:
@@ -18,7 +18,7 @@ def round_robin_labels(count: int, classes: int) -> list[int]:
 
 def sample_distributed(
     model: Model, count: int, seed: int, batch: int = 250, **options: Unpack[SamplingOptions]
-) -> Images:
+) -> Samples:
     """``count`` images of a model, the classes in turn, with a progress bar.
 
     Under torchrun each process draws its share, and all get all: the same images as one process
@@ -40,7 +40,7 @@ def sample_distributed(
             **options,
         )
     gathered = torch.cat(gather_object([images]))
-    return Images(gathered, None if labels is None else torch.tensor(labels))
+    return Samples(gathered, None if labels is None else torch.tensor(labels))
 
 
 def _share(count: int, rank: int, processes: int) -> range:

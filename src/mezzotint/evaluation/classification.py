@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from .errors import need
+from .requirements import need
 
 Logits = Float[Tensor, "n classes"]
 

@@ -1,4 +1,4 @@
-"""Images that some other system made: an .npz or a folder of pictures."""
+"""Samples that some other system made: an .npz or a folder of pictures."""
 
 import zipfile
 import zlib
@@ -11,30 +11,31 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from .decode import SUFFIXES, read_picture
 from .images import check_labels
-from .pictures import SUFFIXES, Frame, read_picture
+from .transforms import Frame
 
 UNREADABLE = (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
 """What NumPy raises for files that are not whole .npz files."""
 
 
 @dataclass(frozen=True)
-class Images:
+class Samples:
     """uint8 images (n, channels, height, width), and their labels if known."""
 
     images: UInt8[Tensor, "n channels height width"]
     labels: Int64[Tensor, " n"] | None
 
 
-def read_images(path: Path, classes: Sequence[str], name: str = "images") -> Images:
-    """Images of any system: an .npz with ``images`` (or another ``name``; uint8, n x h x w,
+def read_images(path: Path, classes: Sequence[str], name: str = "images") -> Samples:
+    """Samples of any system: an .npz with ``images`` (or another ``name``; uint8, n x h x w,
     n x h x w x c or n x c x h x w) and perhaps ``labels``, or a folder of pictures,
     in folders by class if they are labelled.
 
     Without ``classes``, labels are left aside. Raises ValueError, naming file and fault.
     """
     found = _read_npz(path, classes, name) if path.suffix == ".npz" else _read_folder(path, classes)
-    return Images(_grey_if_all_are(found.images), found.labels)
+    return Samples(_grey_if_all_are(found.images), found.labels)
 
 
 def _grey_if_all_are(images: Tensor) -> Tensor:
@@ -44,7 +45,7 @@ def _grey_if_all_are(images: Tensor) -> Tensor:
     return images
 
 
-def _read_folder(path: Path, classes: Sequence[str]) -> Images:
+def _read_folder(path: Path, classes: Sequence[str]) -> Samples:
     found = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
     files = sorted(p for p in found if not p.name.startswith("."))
     if not files:
@@ -56,15 +57,15 @@ def _read_folder(path: Path, classes: Sequence[str]) -> Images:
             raise ValueError(f"images must be of one size, but {file} is of {sizes}")
     names = [file.parent.name for file in files]
     if not any(name in classes for name in names):
-        return Images(torch.stack(pictures), None)
+        return Samples(torch.stack(pictures), None)
     for name in names:
         if name not in classes:
             known = ", ".join(classes)
             raise ValueError(f"{path}: folder {name!r} is no class; classes are {known}")
-    return Images(torch.stack(pictures), torch.tensor([classes.index(name) for name in names]))
+    return Samples(torch.stack(pictures), torch.tensor([classes.index(name) for name in names]))
 
 
-def _read_npz(path: Path, classes: Sequence[str], images_name: str) -> Images:
+def _read_npz(path: Path, classes: Sequence[str], images_name: str) -> Samples:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             arrays = {name: content[name] for name in (images_name, "labels") if name in content}
@@ -85,4 +86,4 @@ def _read_npz(path: Path, classes: Sequence[str], images_name: str) -> Images:
     labels = (
         check_labels(arrays["labels"].tolist(), classes) if "labels" in arrays and classes else None
     )
-    return Images(torch.from_numpy(np.ascontiguousarray(images)), labels)
+    return Samples(torch.from_numpy(np.ascontiguousarray(images)), labels)

@@ -10,12 +10,12 @@ from jaxtyping import Float, UInt8
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from .. import pixels
 from ..data import ImageData
-from ..files import sha256, whole_file
 from ..nets.classifiers import CLASSIFIERS
-from ..progress import progress
-from ..shipped import shipped
+from ..utils import pixels
+from ..utils.assets import shipped
+from ..utils.files import sha256, whole_file
+from ..utils.progress import progress
 from ..weights import save
 
 SHIPPED = {"features": "digits-plain", "witness": "digits-residual"}

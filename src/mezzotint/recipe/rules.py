@@ -1,13 +1,12 @@
-"""What a recipe must not say, and how it is told so."""
+"""What a recipe must not say.
+
+These functions take sections of :mod:`schema`, which imports this module, as plain values.
+"""
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .fields import RecipeError
-
-if TYPE_CHECKING:
-    from .config import Data, Diffusion, Sampling, Training
-
 
 DATA_NAMES = (
     "mnist", "fashion-mnist", "kmnist", "emnist-byclass", "emnist-bymerge", "emnist-balanced",
@@ -33,7 +32,7 @@ def check_interval(name: str, interval: tuple[float, float]) -> None:
         raise RecipeError(f"{name} = {list(interval)} is empty: write low, high")
 
 
-def check_diffusion(diffusion: "Diffusion") -> None:
+def check_diffusion(diffusion: Any) -> None:
     """Refuse schedules that lack their number of steps, and predictions that say nothing at pure noise."""
     if diffusion.schedule != "flow" and diffusion.timesteps is None:
         raise RecipeError(
@@ -67,7 +66,7 @@ def check_objective(objective: Any) -> None:
         check_interval("objective.interval", objective.interval)
 
 
-def check_training(training: "Training", objective: Any) -> None:
+def check_training(training: Any, objective: Any) -> None:
     """Refuse training options that contradict each other or the objective."""
     if training.accumulate > training.batch:
         raise RecipeError(
@@ -91,7 +90,7 @@ def check_training(training: "Training", objective: Any) -> None:
         )
 
 
-def check_sampling(sampling: "Sampling", timesteps: int | None, few_step: bool) -> None:
+def check_sampling(sampling: Any, timesteps: int | None, few_step: bool) -> None:
     """Refuse sampling options that contradict each other, the schedule or the kind of model."""
     if timesteps is not None and sampling.steps > timesteps:
         raise RecipeError(
@@ -113,7 +112,7 @@ def check_sampling(sampling: "Sampling", timesteps: int | None, few_step: bool) 
     check_interval("interval", sampling.interval)
 
 
-def check_data(data: "Data") -> None:
+def check_data(data: Any) -> None:
     """Refuse data that are not known, and options that say nothing of them."""
     check_data_name(data.name)
     if data.channels == 2:

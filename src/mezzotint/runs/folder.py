@@ -18,19 +18,21 @@ from typing import Any, Self
 from accelerate.utils.operations import broadcast_object_list
 from torch import nn
 
-from . import build, options, weights
-from .config import Recipe, RecipeError
-from .drawing import round_robin_labels
-from .files import whole_file
-from .model import Model, from_parts
-from .training.checkpoint import MODEL, save_checkpoint
-from .training.log import MetricsLog
-from .training.sharding import all_whole
-from .training.signals import Stopped
-from .training.state import TrainingState
-from .training.trainer import Hook, Trainer
-from .viz.curves import save_loss_curve
-from .viz.grids import tile, to_pillow
+from .. import build, weights
+from ..recipe.toml import to_toml
+from ..recipe.schema import Recipe
+from ..recipe.fields import RecipeError
+from ..sampling import round_robin_labels
+from ..utils.files import whole_file
+from ..model import Model, from_parts
+from ..training.checkpoint import MODEL, save_checkpoint
+from ..training.log import MetricsLog
+from ..training.sharding import all_whole
+from ..training.signals import Stopped
+from ..training.state import TrainingState
+from ..training.trainer import Hook, Trainer
+from ..viz.curves import save_loss_curve
+from ..viz.grids import tile, to_pillow
 
 
 class RunFolder:
@@ -61,7 +63,7 @@ class RunFolder:
         if self.writes:
             (self.folder / "samples").mkdir(parents=True, exist_ok=True)
             with whole_file(self.folder / "recipe.toml") as temporary:
-                temporary.write_text(options.to_toml(self.recipe), encoding="utf-8")
+                temporary.write_text(to_toml(self.recipe), encoding="utf-8")
             self._metrics = MetricsLog(self.folder / "metrics.jsonl", self.trainer.state.step)
             self._tracker = _start_tracker(self.recipe.training.tracker, self.folder)
         return self

@@ -8,8 +8,14 @@ class RecipeError(ValueError):
     """A recipe that cannot be: names the key, the value and what would do."""
 
 
-def option(default: Any, explanation: str, *, least: float | None = None,
-           most: float | None = None, flag: str | None = None) -> Any:  # fmt: skip
+def option(
+    default: Any,
+    explanation: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    flag: str | None = None,
+) -> Any:
     """A field with what people need to know about it; ``flag``: another name on the command line."""
-    told = {"help": explanation, "least": least, "most": most, "flag": flag}
-    return field(default=default, metadata=told)
+    metadata = {"help": explanation, "least": least, "most": most, "flag": flag}
+    return field(default=default, metadata=metadata)

@@ -12,22 +12,25 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from . import __version__, build, pixels
-from .config import Data, Denoising, RecipeError
-from .data import ImageData
-from .data.foreign import Images
-from .diffusion.classify import denoising_errors
-from .diffusion.likelihood import bits_per_dimension, flow_bits, variational_bound
-from .drawing import round_robin_labels, sample_distributed
-from .metrics.errors import TooFewImages
-from .metrics.features import SHIPPED, load_classifier
-from .metrics.measure import MINIMUM, Measured, Reference, floors, make_reference, measure
-from .metrics.report import Evaluation
-from .model import Model, SamplingOptions
-from .progress import progress
-from .randomness import Stream, generator
-from .runtime import processes
-from .samplers import make_grid
+from .. import __version__, build
+from ..data import ImageData
+from ..data.samples import Samples
+from ..diffusion.likelihood import bits_per_dimension, flow_bits, variational_bound
+from ..model import Model, SamplingOptions
+from ..recipe.fields import RecipeError
+from ..recipe.objectives import Denoising
+from ..recipe.schema import Data
+from ..samplers import make_grid
+from ..sampling import round_robin_labels, sample_distributed
+from ..utils import pixels
+from ..utils.device import processes
+from ..utils.progress import progress
+from ..utils.randomness import Stream, generator
+from .denoising_classifier import denoising_errors
+from .features import SHIPPED, load_classifier
+from .measure import MINIMUM, Measured, Reference, floors, make_reference, measure
+from .report import Evaluation
+from .requirements import TooFewImages
 
 
 def reference_of(
@@ -69,7 +72,7 @@ def is_main() -> bool:
     return bool(processes().is_main_process)
 
 
-def evaluate_images(found: Images, reference: Reference, source: str) -> Evaluation:
+def evaluate_images(found: Samples, reference: Reference, source: str) -> Evaluation:
     """Measure images that are already there."""
     measured = measure(found.images, found.labels, reference)
     values = {name: [value] for name, value in measured.values.items()}
@@ -113,7 +116,7 @@ def evaluate_model(
     started = time.perf_counter()
     test = test_images_of(model, reference)
     values: dict[str, list[float]] = {}
-    shown: tuple[Images, Measured] | None = None
+    shown: tuple[Samples, Measured] | None = None
     for seed in seeds:
         images = sample_distributed(model, count, seed, **options)
         measured = measure(images.images, images.labels, reference)
@@ -237,7 +240,7 @@ def classify(
     return right / len(rows)
 
 
-def _protocol(found: Images, reference: Reference) -> dict[str, Any]:
+def _protocol(found: Samples, reference: Reference) -> dict[str, Any]:
     counts = None if found.labels is None else torch.bincount(found.labels).tolist()
     return {
         "images": len(found.images),
@@ -253,7 +256,7 @@ def _protocol(found: Images, reference: Reference) -> dict[str, Any]:
     }
 
 
-def _floor(found: Images, reference: Reference) -> dict[str, float]:
+def _floor(found: Samples, reference: Reference) -> dict[str, float]:
     classes = len(reference.train.classes)
     labels = found.labels
     if labels is None:

@@ -5,7 +5,7 @@ a function of the images alone."""
 import torch
 from torch import Tensor
 
-from .errors import Features, need
+from .requirements import Features, need
 
 
 def _kernel_sum(x: Tensor, y: Tensor, chunk: int = 1000) -> Tensor:

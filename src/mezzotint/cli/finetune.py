@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .. import options
-from ..config import Recipe, RecipeError
+from ..recipe.fields import RecipeError
+from ..recipe.schema import Recipe
+from ..recipe.toml import override, to_dict
 from .flags import nested
 from .train import run_until_stopped, say_done
 
 
 def recipe_in(model: str) -> tuple[Recipe, str]:
     """A model's recipe, and the SHA-256 of its weights."""
-    from ..files import sha256
     from ..model import find_weights
+    from ..utils.files import sha256
     from ..weights import read
 
     path = find_weights(model)
@@ -24,15 +25,15 @@ def onward(base: Recipe, initial: Recipe) -> Recipe:
     """``base`` with the data, the network and the diffusion of a model that training begins from."""
     changes = {
         "name": f"{initial.name}-{base.name.rpartition('-')[2]}",
-        "data": options.to_dict(initial.data),
-        "net": options.to_dict(initial.net),
-        "diffusion": options.to_dict(initial.diffusion),
+        "data": to_dict(initial.data),
+        "net": to_dict(initial.net),
+        "diffusion": to_dict(initial.diffusion),
     }
-    return options.replace(base, changes)
+    return override(base, changes)
 
 
 def train_onward(base: Recipe, model: str, out: Path | None, flags: Mapping[str, Any]) -> None:
     """Train ``base``, which was made for a model, with what flags change in it."""
     if base.initial_model != model:
         raise RecipeError(f"the model {model!r} cannot stand here: it comes first")
-    say_done(run_until_stopped(options.replace(base, nested(flags)), out))
+    say_done(run_until_stopped(override(base, nested(flags)), out))

@@ -11,14 +11,16 @@ from accelerate.utils.operations import broadcast_object_list
 from jaxtyping import UInt8
 from torch import Tensor
 
-from . import weights
-from .config import Denoising, Distillation, Recipe, RecipeError, Refinement
-from .data import ImageSpec
-from .diffusion.denoiser import NetworkDenoiser
-from .drawing import sample_distributed
-from .files import sha256, whole_file
-from .model import find_weights, from_parts, trained_denoiser
-from .runtime import processes
+from .. import weights
+from ..recipe.objectives import Denoising, Distillation, Refinement
+from ..recipe.schema import Recipe
+from ..recipe.fields import RecipeError
+from ..data import ImageSpec
+from ..diffusion.denoiser import NetworkDenoiser
+from ..sampling import sample_distributed
+from ..utils.files import sha256, whole_file
+from ..model import find_weights, from_parts, trained_denoiser
+from ..utils.device import processes
 
 INITIAL = "initial.safetensors"
 SAMPLES = "reference-samples.npz"

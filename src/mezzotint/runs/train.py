@@ -7,15 +7,18 @@ from pathlib import Path
 
 from accelerate.utils.operations import broadcast_object_list
 
-from . import build, options, runtime
-from .config import Recipe, RecipeError
-from .data import ImageData
-from .earlier import InitialModel, find_initial
-from .recipes import as_recipe
-from .run_writer import RunFolder, check_tracker
-from .training.checkpoint import latest_checkpoint, load_checkpoint
-from .training.signals import Stopped
-from .training.trainer import Trainer
+from .. import build
+from ..recipe.toml import differences, from_toml
+from ..utils.device import prepare, processes
+from ..recipe.schema import Recipe
+from ..recipe.fields import RecipeError
+from ..data import ImageData
+from .initial import InitialModel, find_initial
+from ..recipe.presets import as_recipe
+from .folder import RunFolder, check_tracker
+from ..training.checkpoint import latest_checkpoint, load_checkpoint
+from ..training.signals import Stopped
+from ..training.trainer import Trainer
 
 
 def new_folder(recipe: Recipe, out: Path | None) -> Path:
@@ -34,7 +37,7 @@ def recipe_of_run(folder: Path) -> Recipe:
     path = folder / "recipe.toml"
     if not path.is_file():
         raise RecipeError(f"{folder} is no run to resume: it holds no recipe.toml")
-    return options.from_toml(path.read_text(encoding="utf-8"), str(path))
+    return from_toml(path.read_text(encoding="utf-8"), str(path))
 
 
 def check_resume(folder: Path, recipe: Recipe, changes: str) -> None:
@@ -51,7 +54,7 @@ def check_resume(folder: Path, recipe: Recipe, changes: str) -> None:
             f"{folder} was trained for {before.objective.name!r}: objective.name cannot change within"
             f" a run, to {recipe.objective.name!r}"
         )
-    changed = options.differences(before, recipe)
+    changed = differences(before, recipe)
     if changed and changes != "allow":
         raise RecipeError(
             f"{folder} was started with another recipe; changed: {'; '.join(changed)}."
@@ -84,7 +87,7 @@ def train(
         RecipeError: where recipe, folder or data do not fit, before anything is computed.
         StoppedBySignal: after SIGINT or SIGTERM, when all has been saved.
     """
-    runtime.prepare()
+    prepare()
     if recipe is None:
         recipe = "digits" if resume is None else recipe_of_run(Path(resume))
     recipe = as_recipe(recipe)
@@ -94,7 +97,7 @@ def train(
             raise RecipeError("a resumed run goes on in its own folder: leave out --out")
         check_resume(Path(resume), recipe, changes)
     folder = Path(resume) if resume is not None else new_folder(recipe, Path(out) if out else None)
-    state = runtime.processes()
+    state = processes()
     folder = Path(broadcast_object_list([str(folder)])[0])  # the first process's clock names it
     if not state.is_main_process:
         log = _silent

@@ -27,8 +27,6 @@ class Stream(IntEnum):
     """Noise of the held-out loss: (first row,)."""
     CLASSIFY = 6
     """Noise of the model used as a classifier: (first row,)."""
-    FLOOR = 7
-    """Which training images stand in for generated ones: (label,)."""
 
 
 def generator(seed: int, *path: int) -> torch.Generator:

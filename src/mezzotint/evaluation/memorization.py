@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from ..progress import progress
+from ..utils.progress import progress
 
 Uint8Images = UInt8[Tensor, "n channels height width"]
 

@@ -2,7 +2,6 @@
 turns and stretches, never a flip."""
 
 import math
-import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,16 +9,16 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from .. import pixels
 from ..data import ImageData
 from ..nets.classifiers import CLASSIFIERS
-from ..randomness import Stream, derived_seed, generator
-from ..runtime import place
-from .batches import batch_indices
-from .ema import Ema
-from .optimizers import can_fuse
+from ..training.batches import batch_indices
+from ..training.ema import Ema
+from ..training.optimizers import can_fuse
+from ..utils import pixels
+from ..utils.device import place
+from ..utils.progress import bar
+from ..utils.randomness import Stream, derived_seed, generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +72,8 @@ def _fit(recipe: ClassifierRecipe, data: ImageData, network: nn.Module) -> nn.Mo
     )
     device = next(network.parameters()).device
     steps = max(1, recipe.epochs * len(data) // recipe.batch)
-    bar = tqdm(range(steps), desc=recipe.kind, mininterval=0.2 if sys.stderr.isatty() else 20)
-    for step in bar:
+    shown = bar(recipe.kind, steps)
+    for step in range(steps):
         done = step / steps
         rise, fall = min(1.0, done / 0.1), (1 + math.cos(math.pi * done)) / 2
         for group in optimizer.param_groups:
@@ -88,6 +87,8 @@ def _fit(recipe: ClassifierRecipe, data: ImageData, network: nn.Module) -> nn.Mo
         optimizer.step()
         optimizer.zero_grad()
         ema.update(network, step)
+        shown.update()
         if step % 50 == 0:
-            bar.set_postfix_str(f"loss {loss.item():.4f}", refresh=False)
+            shown.set_postfix_str(f"loss {loss.item():.4f}", refresh=False)
+    shown.close()
     return ema.network

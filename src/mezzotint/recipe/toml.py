@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from .config import Recipe, RecipeError
-from .earlier_versions import FORMAT, MOVED, upgrade
+from .fields import RecipeError
+from .schema import Recipe
+from .versions import FORMAT, MOVED, check_format, upgrade
 
 Section = TypeVar("Section")
 
@@ -23,7 +24,7 @@ def nearest(word: str, known: typing.Iterable[str]) -> str:
     return f" Did you mean {folded[close[0]]!r}?" if close else ""
 
 
-def replace(section: Section, changes: Mapping[str, Any], path: str = "") -> Section:
+def override(section: Section, changes: Mapping[str, Any], path: str = "") -> Section:
     """``section`` (a dataclass) with nested ``changes``, each checked.
 
     Raises RecipeError naming the key, the value and the nearest match or the range.
@@ -58,7 +59,7 @@ def _subsection(hint: Any, current: Any, changes: Any, where: str) -> Any:
                 f"{where}.name = {name!r}: it is one of {options}.{nearest(str(name), names)}"
             )
         current = names[name]()
-    return replace(current, changes, f"{where}.")
+    return override(current, changes, f"{where}.")
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -157,6 +158,5 @@ def from_toml(text: str, name: str = "the recipe") -> Recipe:
     """A whole recipe from TOML that :func:`to_toml` or version 0.1 has written; what it leaves out has the
     dataclasses' defaults."""
     values = parse_toml(text, name)
-    if values.get("format", 1) not in (1, FORMAT):
-        raise RecipeError(f"{name} is of format {values['format']}, not {FORMAT}: update mezzotint")
-    return replace(Recipe(), upgrade(values))
+    check_format(values.get("format", 1), name)
+    return override(Recipe(), upgrade(values))
