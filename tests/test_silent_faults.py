@@ -424,7 +424,7 @@ def test_a_shipped_model_is_evaluated_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    command("evaluate", "digits-fast", "--count", "100", "--steps", "1")
+    command("evaluate", "digits-fast", "--count", "200", "--steps", "1")
     result = json.loads((tmp_path / "evaluation.json").read_text())
     assert result["protocol"]["source"] == "digits-fast"
     assert result["results"]["accuracy"]["mean"] > 0.9
