@@ -89,9 +89,12 @@ def main() -> None:
     half = arguments.run / f"{arguments.name}.safetensors"
     weights.write(half, {k: t.to(torch.float16) for k, t in tensors.items()}, recipe, spec)
     result = evaluate_model(
-        mezzotint.load(half, "cpu"), reference_of(), count=arguments.count,
-        seeds=range(arguments.seeds), source=arguments.name,
-    )  # fmt: skip
+        mezzotint.load(half, "cpu"),
+        reference_of(),
+        count=arguments.count,
+        seeds=range(arguments.seeds),
+        source=arguments.name,
+    )
     text = card(arguments.name, half, arguments.run, shift(whole, half), to_markdown(result))
     folder = ASSETS / "models"
     folder.mkdir(exist_ok=True)

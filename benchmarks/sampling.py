@@ -65,17 +65,36 @@ def main() -> None:
         value, floor = {k: v[0] for k, v in evaluated.values.items()}, evaluated.floor
         sampling = model.sampling_options(**changes)
         found.append({"model": name, "evaluations": asked, "seconds": each, **changes, **value})
-        rows.append([name, sampling.sampler, f"{sampling.steps}", f"{asked}", f"{1000 * each:.2f}",
-                     f"{1000 * single:.1f}", f"{value['digit_fid']:.3f}", f"{value['accuracy']:.3f}",
-                     f"{value['recall']:.3f}"])  # fmt: skip
+        rows.append(
+            [
+                name,
+                sampling.sampler,
+                f"{sampling.steps}",
+                f"{asked}",
+                f"{1000 * each:.2f}",
+                f"{1000 * single:.1f}",
+                f"{value['digit_fid']:.3f}",
+                f"{value['accuracy']:.3f}",
+                f"{value['recall']:.3f}",
+            ]
+        )
         print(*rows[-1], file=sys.stderr, flush=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
     with whole_file(arguments.out / "results.json") as temporary:
         temporary.write_text(json.dumps({"machine": machine.describe(), "runs": found}, indent=1))
     floors = [f"{floor[key]:.3f}" for key in ("digit_fid", "accuracy", "recall")]
     rows.append(["floor", "", "", "", "", "", *floors])
-    headings = ["model", "sampler", "steps", "evaluations", "ms per image, 64 at a time",
-                "ms, a single image", "digit-FID", "accuracy", "recall"]  # fmt: skip
+    headings = [
+        "model",
+        "sampler",
+        "steps",
+        "evaluations",
+        "ms per image, 64 at a time",
+        "ms, a single image",
+        "digit-FID",
+        "accuracy",
+        "recall",
+    ]
     machine.write_section(
         "sampling",
         f"## Sampling\n\n{machine.table(headings, rows)}\n\n{arguments.images:,} images each, seed 0."

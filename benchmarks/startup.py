@@ -36,8 +36,10 @@ def main() -> None:
     for _ in range(TIMES):
         for name, words in COMMANDS.items():
             found[name].append(seconds(words))
-    rows = [[f"`{name}`", f"{statistics.median(times):.2f}", f"{max(times):.2f}"]
-            for name, times in found.items()]  # fmt: skip
+    rows = [
+        [f"`{name}`", f"{statistics.median(times):.2f}", f"{max(times):.2f}"]
+        for name, times in found.items()
+    ]
     headings = ["command", "seconds, median", "slowest"]
     machine.write_section(
         "start-up",

@@ -126,9 +126,16 @@ def report(found: dict[str, list[dict[str, float]]], peak: float, rounds: int) -
     rows = []
     for name, runs in found.items():
         rate = runs[0]["flops"] / seconds[name] / 1e9
-        rows.append([name, f"{runs[0]['images']:.0f}", f"{seconds[name]:.3f}",
-                     f"{runs[0]['images'] / seconds[name]:.1f}", f"{rate:.0f}",
-                     f"{rate / peak:.0%}"])  # fmt: skip
+        rows.append(
+            [
+                name,
+                f"{runs[0]['images']:.0f}",
+                f"{seconds[name]:.3f}",
+                f"{runs[0]['images'] / seconds[name]:.1f}",
+                f"{rate:.0f}",
+                f"{rate / peak:.0%}",
+            ]
+        )
     headings = ["case", "images", "seconds", "images/s", "GFLOP/s", "of the peak"]
     ratios = [
         f"The original's {what}: {seconds[f'original plain, {what}'] / seconds[f'original, {what}']:.2f}"

@@ -73,10 +73,24 @@ def run(system: str, seconds: int, seed: int, settings: argparse.Namespace) -> N
     """Train for the budget, draw samples, and note what the system says of itself beside them."""
     out = settings.out / f"{system}-{seconds}-{seed}.npz"
     command = [
-        python_of(system), PEERS / f"{system}.py", "--mnist", ASSETS / "mnist", "--out", out,
-        "--seconds", seconds, "--images", settings.images, "--threads", settings.threads,
-        "--sample-seconds", settings.sample_seconds, "--seed", seed, *SYSTEMS[system],
-    ]  # fmt: skip
+        python_of(system),
+        PEERS / f"{system}.py",
+        "--mnist",
+        ASSETS / "mnist",
+        "--out",
+        out,
+        "--seconds",
+        seconds,
+        "--images",
+        settings.images,
+        "--threads",
+        settings.threads,
+        "--sample-seconds",
+        settings.sample_seconds,
+        "--seed",
+        seed,
+        *SYSTEMS[system],
+    ]
     print(f"{system}, {seconds} s, seed {seed}", file=sys.stderr, flush=True)
     limited = os.environ | {"OMP_NUM_THREADS": str(settings.threads)}
     made = subprocess.run(
@@ -108,8 +122,13 @@ def measured(folder: Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--systems", nargs="*", choices=SYSTEMS, default=["mezzotint_digits"],
-                        help="none: only measure what is there")  # fmt: skip
+    parser.add_argument(
+        "--systems",
+        nargs="*",
+        choices=SYSTEMS,
+        default=["mezzotint_digits"],
+        help="none: only measure what is there",
+    )
     parser.add_argument("--seconds", nargs="+", type=int, default=[290], help="budgets of training")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="one run for each")
     parser.add_argument("--images", type=int, default=2000, help="samples to measure")
@@ -145,16 +164,31 @@ def floor_of(runs: list[dict[str, Any]]) -> dict[str, float]:
 def report(runs: list[dict[str, Any]]) -> None:
     """The table, into docs/benchmarks.md."""
     rows = [
-        [one["system"], f"{one['train_seconds']:.0f}", f"{one['train_images']:,}",
-         *(f"{one[key]:.3f}" if key in one else "" for key in COLUMNS), f"{one['images']:,}",
-         one["sampler"], str(one["evaluations"]), f"{1000 * one['sample_seconds_per_image']:.0f}"]
+        [
+            one["system"],
+            f"{one['train_seconds']:.0f}",
+            f"{one['train_images']:,}",
+            *(f"{one[key]:.3f}" if key in one else "" for key in COLUMNS),
+            f"{one['images']:,}",
+            one["sampler"],
+            str(one["evaluations"]),
+            f"{1000 * one['sample_seconds_per_image']:.0f}",
+        ]
         for one in runs
-    ]  # fmt: skip
+    ]
     floor = floor_of(runs)
     conditions = " ".join(sorted({one["condition"] for one in runs if one["condition"]}))
     rows.append(["floor", "", "", *(f"{floor[key]:.3f}" for key in COLUMNS), "", "", "", ""])
-    headings = ["system", "seconds", "images trained on", *COLUMNS.values(), "images", "sampler",
-                "evaluations", "ms per image"]  # fmt: skip
+    headings = [
+        "system",
+        "seconds",
+        "images trained on",
+        *COLUMNS.values(),
+        "images",
+        "sampler",
+        "evaluations",
+        "ms per image",
+    ]
     notes = " ".join(
         sorted({f"{o['system']} {o['version']}: {o['note']}." for o in runs if o["note"]})
     )

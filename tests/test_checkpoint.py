@@ -245,9 +245,17 @@ def test_a_manifest_with_any_byte_flipped_is_noticed_or_says_the_same(
 
 @pytest.mark.parametrize(
     "manifest",
-    ["", "null", "[]", "{}", '{"step": 10}', '{"step": 10, "sha256": {}}',
-     '{"step": 10, "sha256": []}', '{"step": 10, "sha256": null}'],
-)  # fmt: skip
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        '{"step": 10}',
+        '{"step": 10, "sha256": {}}',
+        '{"step": 10, "sha256": []}',
+        '{"step": 10, "sha256": null}',
+    ],
+)
 def test_a_manifest_that_vouches_for_nothing_is_not_believed(
     tmp_path: Path, trained: Trainer, manifest: str
 ) -> None:
@@ -486,10 +494,18 @@ def test_the_same_model_is_the_same_bytes(tmp_path: Path, trained: Trainer) -> N
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\0", b"garbage", b"\0" * 100, b"\xff" * 100, b"<html>404</html>" * 50,
-     pickle.dumps({"model": 1}), b"\x10\0\0\0\0\0\0\0{}              "],
+    [
+        b"",
+        b"\0",
+        b"garbage",
+        b"\0" * 100,
+        b"\xff" * 100,
+        b"<html>404</html>" * 50,
+        pickle.dumps({"model": 1}),
+        b"\x10\0\0\0\0\0\0\0{}              ",
+    ],
     ids=range(8),
-)  # fmt: skip
+)
 def test_garbage_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "thing.safetensors"
     path.write_bytes(content)

@@ -45,8 +45,15 @@ def test_the_quick_start_runs_as_written(monkeypatch):
 
 
 def test_the_originals_names_are_there():
-    for name in ["linear_schedule", "cosine_schedule", "sample_q", "sample_p", "sampling",
-                 "compute_loss", "GabiDiffUnet"]:  # fmt: skip
+    for name in [
+        "linear_schedule",
+        "cosine_schedule",
+        "sample_q",
+        "sample_p",
+        "sampling",
+        "compute_loss",
+        "GabiDiffUnet",
+    ]:
         assert callable(getattr(classic, name)), name
 
 

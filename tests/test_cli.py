@@ -7,6 +7,7 @@ import sys
 import tomllib
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ import mezzotint.runs.train
 from common import tiny_recipe
 from mezzotint import weights
 from mezzotint.classic import GabiDiffUnet
-from mezzotint.cli import VERBS, main
+from mezzotint.cli import VERBS, main, make_app
 from mezzotint.data import ImageSpec
 from mezzotint.diffusion.schedules import SCHEDULES
 from mezzotint.recipe.presets import DDPM, DIGITS, RECIPES
@@ -27,8 +28,22 @@ from mezzotint.recipe.toml import from_toml, leaves
 from mezzotint.utils.assets import shipped
 from models import random_model_file
 
-TINY = ["--width", "8", "--blocks", "1", "--embedding", "16", "--heads", "2", "--groups", "4",
-        "--batch", "8", "--sampling.steps", "2"]  # fmt: skip
+TINY = [
+    "--width",
+    "8",
+    "--blocks",
+    "1",
+    "--embedding",
+    "16",
+    "--heads",
+    "2",
+    "--groups",
+    "4",
+    "--batch",
+    "8",
+    "--sampling.steps",
+    "2",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -84,9 +99,12 @@ def size_of(path):
 
 def python(*arguments, cwd):
     return subprocess.run(
-        [sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
         env={**os.environ, "COLUMNS": "200"},
-    )  # fmt: skip
+    )
 
 
 # Help
@@ -553,8 +571,23 @@ def test_a_failing_command_leaves_an_older_file_as_it_was(model, cli):
 
 
 def test_train_passes_flags_on_by_their_short_and_their_long_names(cli, trained):
-    flags = ["--steps", 7, "--sampling.steps", 5, "--learning-rate", 0.5, "--training.ema", 0,
-             "--seed", 3, "--compile", "--sampling.no-clip", "--interval", 0.2, 0.8]  # fmt: skip
+    flags = [
+        "--steps",
+        7,
+        "--sampling.steps",
+        5,
+        "--learning-rate",
+        0.5,
+        "--training.ema",
+        0,
+        "--seed",
+        3,
+        "--compile",
+        "--sampling.no-clip",
+        "--interval",
+        0.2,
+        0.8,
+    ]
     assert cli("train", "ddpm", *flags)[0] == 0
     assert trained == [
         mezzotint.as_recipe(
@@ -675,3 +708,64 @@ def test_a_recipe_named_beside_the_run_to_resume_is_not_passed_over_in_silence(r
     folder, _ = run
     status, printed = cli("train", "ddpm", "--resume", folder)
     assert status != 0 or trained == [DDPM], printed
+
+
+# --- help, tracebacks, completion -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_examples_stand_in_lines_of_their_own_and_sentences_are_not_broken(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    words = capsys.readouterr().out.partition("╭")[0].strip().splitlines()
+    examples = [line for line in words if "mezzotint " in line and line.startswith("$ ")]
+    assert examples
+    assert not [line for line in words if line.startswith(("mezzotint", "    mezzotint"))]
+    prose = [line for line in words if line and not line.startswith(("$ ", "Usage"))]
+    assert all(line.rstrip()[-1] in ".:" for line in prose), prose
+
+
+@pytest.mark.parametrize("asked", ["flag", "environment", "no"])
+def test_an_error_comes_with_its_traceback_where_that_is_asked_for(
+    asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["sample", "nowhere"]
+    if asked == "flag":
+        words.append("--debug")
+    if asked == "environment":
+        monkeypatch.setenv("MEZZOTINT_DEBUG", "1")
+    with pytest.raises(
+        SystemExit if asked == "no" else FileNotFoundError, match="no model at nowhere"
+    ):
+        main(words)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError("words of our own"), "words of our own"),
+        (PermissionError(13, "Permission denied", "/x"), "Permission denied: /x"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_an_error_is_said_in_a_line_whatever_it_holds(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(tokens: object) -> None:
+        raise error
+
+    monkeypatch.setattr("mezzotint.cli.make_app", fails)
+    with pytest.raises(SystemExit) as stopped:
+        main(["info", "x"])
+    assert stopped.value.code == f"mezzotint: {said}"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_every_verb_and_its_flags(shell: Any) -> None:
+    script = make_app(["--install-completion"]).generate_completion(shell=shell)
+    for word in (*VERBS, "label-dropout", "stages", "beta", "guidance"):
+        assert word in script, word

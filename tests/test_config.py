@@ -170,10 +170,14 @@ def test_objective_sections_tell_themselves_apart_by_name() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "initial", "few_step"),
-    [(DENOISING, None, False), (DISTILLATION, "t", True), (REFINEMENT, "r", False),
-     (ADVERSARIAL, "r", True)],
+    [
+        (DENOISING, None, False),
+        (DISTILLATION, "t", True),
+        (REFINEMENT, "r", False),
+        (ADVERSARIAL, "r", True),
+    ],
     ids=["denoising", "distillation", "refinement", "adversarial"],
-)  # fmt: skip
+)
 def test_an_objective_decides_what_to_begin_from_and_how_to_sample(
     changes: dict[str, Any], initial: str | None, few_step: bool
 ) -> None:

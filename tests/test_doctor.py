@@ -60,9 +60,18 @@ def test_the_command_says_it_all(
     assert stopped.value.code in (0, None)
     said = capsys.readouterr().out
     for expected in (
-        "files:     81", "modes:     RGB 80", "sizes:     8x8 80", "bad.png", "1 in all", "8x8x3",
-        "cats 54", "dogs 18", "consider --balance classes", "parameters", "images/s",
-    ):  # fmt: skip
+        "files:     81",
+        "modes:     RGB 80",
+        "sizes:     8x8 80",
+        "bad.png",
+        "1 in all",
+        "8x8x3",
+        "cats 54",
+        "dogs 18",
+        "consider --balance classes",
+        "parameters",
+        "images/s",
+    ):
         assert expected in said, expected
 
 

@@ -177,5 +177,10 @@ def test_a_network_is_asked_with_steps_from_1_to_T() -> None:
         denoiser(X, time(0.1, 0.2, 1), None)
     assert all(steps.dtype == torch.float32 for steps in asked)
     assert [steps.tolist() for steps in asked] == [
-        [100, 100, 100], [100, 200, 1000], [1, 1, 1], [1, 2, 10], [100, 100, 100], [100, 200, 1000],
-    ]  # fmt: skip
+        [100, 100, 100],
+        [100, 200, 1000],
+        [1, 1, 1],
+        [1, 2, 10],
+        [100, 100, 100],
+        [100, 200, 1000],
+    ]

@@ -206,9 +206,14 @@ COUNT = 20_000
 
 
 def draw(
-    made: DenoisingObjective, schedule: str, timesteps: int | None = None, *, count: int = COUNT,
-    seed: int = 0, progress: float = 1.0,
-) -> DenoisingDraws:  # fmt: skip
+    made: DenoisingObjective,
+    schedule: str,
+    timesteps: int | None = None,
+    *,
+    count: int = COUNT,
+    seed: int = 0,
+    progress: float = 1.0,
+) -> DenoisingDraws:
     source = torch.Generator().manual_seed(seed)
     return made.draw(count, SCHEDULES[schedule](timesteps), source, progress)
 

@@ -30,9 +30,12 @@ def run_python(code):
 def test_modules_import_only_those_below_them():
     tool = Path(sys.executable).parent / "lint-imports"
     result = subprocess.run(
-        [tool, "--no-cache"], cwd=ROOT, capture_output=True, text=True,
+        [tool, "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
         env={**os.environ, "COLUMNS": "200"},
-    )  # fmt: skip
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "0 broken" in result.stdout
 

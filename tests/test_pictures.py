@@ -56,9 +56,11 @@ MODES = {
     "CMYK": (two("CMYK", (0, 255, 255, 0), (255, 0, 255, 0)), ".tif", [RED, GREEN]),
     "I;16": (two("I;16", 0x0780, 0xFFFF), ".png", [(7, 7, 7), (255, 255, 255)]),
     "RGB-keyed": (
-        (two("RGB", COLOUR, GREEN)[0], {"transparency": GREEN}), ".png", [COLOUR, (0, 0, 0)],
+        (two("RGB", COLOUR, GREEN)[0], {"transparency": GREEN}),
+        ".png",
+        [COLOUR, (0, 0, 0)],
     ),
-}  # fmt: skip
+}
 
 
 def grey(colour: tuple[int, ...]) -> int:

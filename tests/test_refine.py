@@ -20,8 +20,20 @@ from mezzotint.sampling import sample_distributed
 from mezzotint.utils.files import sha256
 from models import random_model_file
 
-SHORT = ["--steps", "4", "--batch", "8", "--warmup", "1", "--sample-every", "0", "--log-every", "1",
-         "--images", "23"]  # fmt: skip
+SHORT = [
+    "--steps",
+    "4",
+    "--batch",
+    "8",
+    "--warmup",
+    "1",
+    "--sample-every",
+    "0",
+    "--log-every",
+    "1",
+    "--images",
+    "23",
+]
 
 
 @pytest.fixture
@@ -149,8 +161,18 @@ def test_few_step_models_and_others_are_not_mixed_up(
     with pytest.raises(SystemExit, match="'ddim': a distilled model jumps to the end of a path"):
         main(["refine", str(student), "--sampling.sampler", "ddim", "--out", str(tmp_path / "run")])
     with pytest.raises(SystemExit, match="'consistency' is for distilled models"):
-        main(["refine", str(reference), "--sampling.sampler", "consistency",
-              "--optimizer", "adam", "--out", str(tmp_path / "run")])  # fmt: skip
+        main(
+            [
+                "refine",
+                str(reference),
+                "--sampling.sampler",
+                "consistency",
+                "--optimizer",
+                "adam",
+                "--out",
+                str(tmp_path / "run"),
+            ]
+        )
     for own, other, said in [
         (reference, student, r"is a few-step model, which .* 'refinement' is not for"),
         (student, reference, r"is not a few-step model, which .* 'adversarial' is not for"),

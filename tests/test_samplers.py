@@ -488,9 +488,12 @@ def compare(ours: list[Tensor], theirs: list[Tensor], dtype: torch.dtype) -> Non
 @pytest.mark.parametrize("variance", ["small", "large"])
 def test_ddpm_agrees_with_diffusers(variance: str, n: int, table: str, dtype: torch.dtype) -> None:
     scheduler = their(
-        DDPMScheduler, TABLES[table],
-        variance_type=f"fixed_{variance}", clip_sample=False, timestep_spacing="linspace",
-    )  # fmt: skip
+        DDPMScheduler,
+        TABLES[table],
+        variance_type=f"fixed_{variance}",
+        clip_sample=False,
+        timestep_spacing="linspace",
+    )
     scheduler.set_timesteps(n)
     grid = make_grid("linspace", TABLES[table], n)
     assert ((grid[:-1] * 1000).round() - 1).int().tolist() == scheduler.timesteps.tolist()
@@ -513,9 +516,12 @@ def test_ddpm_agrees_with_diffusers(variance: str, n: int, table: str, dtype: to
 def test_ddim_agrees_with_diffusers(eta: float, n: int, table: str, dtype: torch.dtype) -> None:
     # Theirs takes the previous time from a stride, so only grids of equal strides can agree.
     scheduler = their(
-        DDIMScheduler, TABLES[table],
-        clip_sample=False, set_alpha_to_one=True, timestep_spacing="trailing",
-    )  # fmt: skip
+        DDIMScheduler,
+        TABLES[table],
+        clip_sample=False,
+        set_alpha_to_one=True,
+        timestep_spacing="trailing",
+    )
     scheduler.set_timesteps(n)
     grid = make_grid("trailing", TABLES[table], n)
     assert ((grid[:-1] * 1000).round() - 1).int().tolist() == scheduler.timesteps.tolist()
@@ -540,10 +546,14 @@ def test_dpm_solver_agrees_with_diffusers(
 ) -> None:
     made = TABLES[table]
     scheduler = their(
-        DPMSolverMultistepScheduler, made,
-        algorithm_type="dpmsolver++", solver_order=2, solver_type="midpoint",
-        final_sigmas_type="zero", lower_order_final=False,
-    )  # fmt: skip
+        DPMSolverMultistepScheduler,
+        made,
+        algorithm_type="dpmsolver++",
+        solver_order=2,
+        solver_type="midpoint",
+        final_sigmas_type="zero",
+        lower_order_final=False,
+    )
     grid = make_grid(grid_name, made, n)
     indices = ((grid[:-1] * 1000).round() - 1).int().tolist()
     scheduler.set_timesteps(timesteps=indices)

@@ -236,8 +236,17 @@ def test_flow_needs_none() -> None:
 
 @pytest.mark.parametrize(
     "bars",
-    [[], [0.5, 0.5], [0.5, 0.6], [1.0, 0.5], [0.5, 0.0], [0.5, -0.1], [math.nan, 0.5], [0.5, math.nan]],
-)  # fmt: skip
+    [
+        [],
+        [0.5, 0.5],
+        [0.5, 0.6],
+        [1.0, 0.5],
+        [0.5, 0.0],
+        [0.5, -0.1],
+        [math.nan, 0.5],
+        [0.5, math.nan],
+    ],
+)
 def test_bad_tables_are_refused(bars: list[float]) -> None:
     with pytest.raises(ValueError, match="alphas_bar must"):
         Table(torch.tensor(bars))

@@ -49,8 +49,12 @@ def levels(data: ImageData) -> list[int]:
 
 def test_an_archive_is_the_folder_that_is_in_it(tmp_path: Path) -> None:
     path = archive(
-        tmp_path / "p.zip", top__train__b__x=1, top__train__a__x=2, top__test__a__y=3, top__test__b__y=4
-    )  # fmt: skip
+        tmp_path / "p.zip",
+        top__train__b__x=1,
+        top__train__a__x=2,
+        top__test__a__y=3,
+        top__test__b__y=4,
+    )
     train, test = (open_data(f"folder:{path}", split) for split in ("train", "test"))
     assert train.classes == test.classes == ("a", "b")
     assert levels(train) == [2, 1]

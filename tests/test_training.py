@@ -277,8 +277,13 @@ def test_a_run_leaves_all_that_it_promises(tmp_path: Path) -> None:
     recipe = tiny_recipe(training={"log_every": 3, "sample_every": 4})
     folder = train(recipe, tmp_path / "run", log=said.append)
     assert sorted(p.name for p in folder.iterdir()) == [
-        "checkpoints", "loss.png", "metrics.jsonl", "model.safetensors", "recipe.toml", "samples",
-    ]  # fmt: skip
+        "checkpoints",
+        "loss.png",
+        "metrics.jsonl",
+        "model.safetensors",
+        "recipe.toml",
+        "samples",
+    ]
     assert from_toml((folder / "recipe.toml").read_text()) == recipe
     assert [entry["step"] for entry in metrics(folder)] == [3, 6, 9, 10]
     names = sorted(p.name for p in (folder / "samples").iterdir())
@@ -836,8 +841,11 @@ def test_weight_decay_spares_biases_norms_and_adam() -> None:
         for parameter in group["params"]
     }
     assert {n: decays[id(p)] for n, p in network.named_parameters()} == {
-        "0.weight": 0.5, "0.bias": 0.0, "1.weight": 0.0, "1.bias": 0.0,
-    }  # fmt: skip
+        "0.weight": 0.5,
+        "0.bias": 0.0,
+        "1.weight": 0.0,
+        "1.bias": 0.0,
+    }
     by_default = OPTIMIZERS["adamw"](network, Training(optimizer="adamw"))
     assert [group["weight_decay"] for group in by_default.param_groups] == [0.01, 0]
     adam = OPTIMIZERS["adam"](network, Training(optimizer="adam"))
@@ -897,8 +905,13 @@ def losses(own: Trainer) -> list[float]:
 
 
 LONGER = {
-    "steps": 60, "batch": 16, "optimizer": "adamw", "learning_rate": 1e-2, "warmup": 10, "ema": 0.9,
-}  # fmt: skip
+    "steps": 60,
+    "batch": 16,
+    "optimizer": "adamw",
+    "learning_rate": 1e-2,
+    "warmup": 10,
+    "ema": 0.9,
+}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from .recipe.fields import RecipeError
 from .recipe.rules import check_sampling
 from .recipe.schema import Recipe, Sampling
 from .recipe.toml import nearest, override
-from .samplers import DDIM, SAMPLERS, ImageNoise, Sampler, Step, make_grid
+from .samplers import DDIM, SAMPLERS, Sampler, Step, denoise, make_grid
 from .training.checkpoint import MODEL, latest_checkpoint
 from .utils import pixels
 from .utils.assets import shipped
@@ -144,21 +144,18 @@ class Model:
         ):
             raise RecipeError(f"batch = {batch!r}: it must be a whole number of at least 1")
         generator(seed)  # an impossible seed is refused here, not at the first step
-        numbers = range(first, first + total)
-        return self._run(sampling, checked, numbers, seed, batch or total)
-
-    @torch.inference_mode()
-    def _run(
-        self, sampling: Sampling, labels: Tensor | None, images: range, seed: int, batch: int
-    ) -> Iterator[Step]:
-        denoiser = self.guided_denoiser(sampling)
         grid = make_grid(sampling.grid, self.denoiser.schedule, sampling.steps)
-        sampler = make_sampler(sampling)
-        for start in range(0, len(images), batch):
-            numbers = images[start : start + batch]
-            noise = ImageNoise(seed, numbers, self.spec.shape, self.device)
-            part = None if labels is None else labels[start : start + batch].to(self.device)
-            yield from sampler(denoiser, noise(), grid, part, noise)
+        return denoise(
+            self.guided_denoiser(sampling),
+            make_sampler(sampling),
+            grid,
+            checked,
+            range(first, first + total),
+            self.spec.shape,
+            seed=seed,
+            batch=batch,
+            device=self.device,
+        )
 
     def sampling_options(self, **options: Unpack[SamplingOptions]) -> Sampling:
         """The recipe's way of sampling with ``options``, checked."""

@@ -1,5 +1,7 @@
 """The command line: one thin module per verb. Nothing here imports torch before a verb runs."""
 
+import inspect
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -7,13 +9,19 @@ from importlib import import_module
 from cyclopts import App, Group
 
 from .. import __version__
-from ..recipe.fields import RecipeError
 
 HELP = """Train class-conditional diffusion models on small images, and draw from them.
 
-Begin with `mezzotint train digits` (three to six minutes on two cores), then
-`mezzotint sample runs/... 7` and `mezzotint gif runs/...`.
+Begin with a model that the package brings: `mezzotint sample digits 7`, `mezzotint gif digits`. \
+Then train your own, in minutes on a laptop: `mezzotint train digits`.
+
+`mezzotint VERB --help` explains a verb. `--debug` shows the traceback of an error. \
+`mezzotint --install-completion` completes words in your shell.
 """
+
+DEBUG = "--debug"
+COMPLETION = "--install-completion"
+
 
 VERBS = {
     "train": "Train a model.",
@@ -35,12 +43,18 @@ PARAMETERS = Group("Parameters")
 def make_app(tokens: Sequence[str]) -> App:
     """The command line for ``tokens``: only the module of the verb they begin with is imported."""
     app = App(
-        name="mezzotint", help=HELP, version=__version__, group_parameters=PARAMETERS,
+        name="mezzotint",
+        help=HELP,
+        version=__version__,
+        group_parameters=PARAMETERS,
         help_format="plaintext",
-    )  # fmt: skip
+    )
+    completes = tokens[:1] == [COMPLETION]  # which has to know every flag of every verb
+    app.register_install_completion_command(COMPLETION, help="Complete words in your shell.")
     for verb, summary in VERBS.items():
-        if tokens[:1] == [verb]:
-            app.command(_command(verb, tokens[1:]), name=verb)
+        if completes or tokens[:1] == [verb]:
+            command = _command(verb, tokens[1:])
+            app.command(command, name=verb, help=help_text(command))
         else:
             app.command(lambda: None, name=verb, help=summary)
     return app
@@ -53,14 +67,39 @@ def _command(verb: str, tokens: Sequence[str]) -> Callable[..., None]:
     return command(tokens)
 
 
+def help_text(command: Callable[..., None]) -> str:
+    """The words of a command's docstring, before its parameters: paragraphs in one line each, to be wrapped
+    as the terminal is wide, and examples behind a prompt."""
+    words = (inspect.getdoc(command) or "").partition("\nParameters\n---")[0]
+    return "\n\n".join(map(_paragraph, words.strip().split("\n\n")))
+
+
+def _paragraph(text: str) -> str:
+    if not text.startswith("    "):
+        return " ".join(text.split())
+    return "\n".join(f"$ {line.strip()}" for line in text.splitlines())
+
+
 def main(tokens: Sequence[str] | None = None) -> None:
-    """Run the command line; what goes wrong is said in a line, with exit status 1."""
+    """Run the command line; what goes wrong is said in a line, with exit status 1.
+
+    With ``--debug`` anywhere, or the environment variable MEZZOTINT_DEBUG, an error comes with its traceback.
+    """
     tokens = list(sys.argv[1:] if tokens is None else tokens)
+    debug = DEBUG in tokens or bool(os.environ.get("MEZZOTINT_DEBUG"))
+    tokens = [token for token in tokens if token != DEBUG]
     try:
         make_app(tokens)(tokens)
-    except (RecipeError, ValueError, FileNotFoundError, ModuleNotFoundError) as error:
-        sys.exit(f"mezzotint: {error}")
-    except OSError as error:
-        sys.exit(f"mezzotint: {error.strerror}: {error.filename}")
+    except (ValueError, ModuleNotFoundError, OSError) as error:
+        if debug:
+            raise
+        sys.exit(f"mezzotint: {_in_words(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _in_words(error: Exception) -> str:
+    """An error in a line: what the system says, with the file, or our own words."""
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error) or type(error).__name__

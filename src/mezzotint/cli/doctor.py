@@ -144,10 +144,14 @@ def _training(recipe: Recipe, data: "ImageData") -> None:
     seconds, rate = steps * batch / max(rates), max(rates)
     count = sum(p.numel() for p in trainer.state.network.parameters())
     copies = 5 if recipe.training.ema else 4  # weights, gradients, two moments, and the average
-    print(f"recipe:    {recipe.name}: {count:,} parameters, {4 * count * copies / 1e6:,.0f} MB with"
-          f" gradients and moments")  # fmt: skip
-    print(f"training:  {steps:,} steps of {batch}, {steps * batch / len(data):.1f} epochs, at {rate:.0f}"
-          f" images/s: {_duration(seconds)} on {trainer.device}")  # fmt: skip
+    print(
+        f"recipe:    {recipe.name}: {count:,} parameters, {4 * count * copies / 1e6:,.0f} MB with"
+        f" gradients and moments"
+    )
+    print(
+        f"training:  {steps:,} steps of {batch}, {steps * batch / len(data):.1f} epochs, at {rate:.0f}"
+        f" images/s: {_duration(seconds)} on {trainer.device}"
+    )
 
 
 def _duration(seconds: float) -> str:

@@ -205,10 +205,16 @@ def _report(result: "Evaluation", reference: "Reference", folder: Path) -> None:
     path = folder / "evaluation.png"
     with whole_file(path) as temporary:
         save_report(
-            temporary, samples=samples, columns=10, confusion=measured.confusion, classes=classes,
-            worst=worst, generated=found.images[order], training=training,
+            temporary,
+            samples=samples,
+            columns=10,
+            confusion=measured.confusion,
+            classes=classes,
+            worst=worst,
+            generated=found.images[order],
+            training=training,
             title=f"{result.protocol['source']}: {len(found.images):,} images",
-        )  # fmt: skip
+        )
     print(path)
 
 

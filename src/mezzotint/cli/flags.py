@@ -59,15 +59,23 @@ def _fields(section: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
 
 
 def _flag(
-    name: str, names: list[str], field: dataclasses.Field[Any], hint: Any, value: Any,
+    name: str,
+    names: list[str],
+    field: dataclasses.Field[Any],
+    hint: Any,
+    value: Any,
     group: Group,
-) -> inspect.Parameter:  # fmt: skip
+) -> inspect.Parameter:
     explanation = field.metadata.get("help", "which network: lean or unet")
     negative = [names[0].replace(field.name, f"no-{field.name}")] if hint is bool else []
     parameter = Parameter(
-        name=names, help=f"{explanation}.", negative=negative, negative_iterable=[], group=group,
+        name=names,
+        help=f"{explanation}.",
+        negative=negative,
+        negative_iterable=[],
+        group=group,
         show_default=value is not None,
-    )  # fmt: skip
+    )
     annotation: Any = hint if value is not None else hint | None
     return inspect.Parameter(
         name,

@@ -23,8 +23,10 @@ def train_classifier(
 ) -> None:
     """Train a classifier to measure with, on the training split alone.
 
-    mezzotint train-classifier digits-plain.safetensors
-    mezzotint train-classifier digits-residual.safetensors --kind residual
+        mezzotint train-classifier digits-plain.safetensors
+        mezzotint train-classifier digits-residual.safetensors --kind residual
+
+    Take both for an evaluation: `mezzotint evaluate MODEL --judge ONE --witness OTHER`.
 
     Parameters
     ----------

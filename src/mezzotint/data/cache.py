@@ -86,9 +86,12 @@ def _key(files: Sequence[Source], frame: Frame) -> str:
 
 
 def _build(
-    files: Sequence[Source], frame: Frame, shape: tuple[int, ...],
-    broken: Broken, folder: Path,
-) -> None:  # fmt: skip
+    files: Sequence[Source],
+    frame: Frame,
+    shape: tuple[int, ...],
+    broken: Broken,
+    folder: Path,
+) -> None:
     """Decode all pictures, beginning after those of an earlier, interrupted build."""
     note, partial = folder / "built.json", folder / "partial.npy"
     built = Built()

@@ -99,9 +99,18 @@ CIFAR10 = Cifar(
     },
     label_bytes=1,
     classes=(
-        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
     ),
-)  # fmt: skip
+)
 
 CIFAR100 = Cifar(
     title="CIFAR-100",

@@ -109,7 +109,15 @@ MNIST = IdxSet(
 FASHION_MNIST = IdxSet(
     title="Fashion-MNIST",
     classes=(
-        "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
+        "t-shirt",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
         "ankle-boot",
     ),
     content={
@@ -123,7 +131,7 @@ FASHION_MNIST = IdxSet(
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
     ),
     places=(Path("/usr/share/datasets/fashion-mnist"),),
-)  # fmt: skip
+)
 
 # Clanuwat et al. 2018: cursive hiragana.
 KMNIST = IdxSet(

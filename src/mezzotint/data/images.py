@@ -133,8 +133,10 @@ class ImageData:
                 self.images.expand(-1, 3, -1, -1).contiguous(), self.labels, self.classes
             )
         weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
-        parts = [((part * weights).sum(1, keepdim=True)).round().to(torch.uint8)
-                 for part in self.images.split(10_000)]  # fmt: skip
+        parts = [
+            ((part * weights).sum(1, keepdim=True)).round().to(torch.uint8)
+            for part in self.images.split(10_000)
+        ]
         return ImageData(torch.cat(parts), self.labels, self.classes)
 
 

@@ -18,9 +18,9 @@ K = 5
 
 def _radii(x: Features, k: int, chunk: int = 1000) -> Float[Tensor, " n"]:
     """Each point's distance to its k-th nearest other."""
-    return torch.cat([
-        torch.cdist(part, x).kthvalue(k + 1, dim=1).values for part in x.split(chunk)
-    ])  # fmt: skip
+    return torch.cat(
+        [torch.cdist(part, x).kthvalue(k + 1, dim=1).values for part in x.split(chunk)]
+    )
 
 
 def precision_recall_density_coverage(

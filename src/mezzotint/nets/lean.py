@@ -85,9 +85,11 @@ class Lean(nn.Module):
         require_multiple(size, 2 * patch, f"patches of {patch} are folded and halved once")
         self.num_classes = num_classes
         self.time = nn.Sequential(
-            Sinusoids(embedding), nn.Linear(embedding, embedding), nn.SiLU(),
+            Sinusoids(embedding),
             nn.Linear(embedding, embedding),
-        )  # fmt: skip
+            nn.SiLU(),
+            nn.Linear(embedding, embedding),
+        )
         if num_classes:
             self.label = OptionalLabels(num_classes, embedding)
         wide = 2 * width

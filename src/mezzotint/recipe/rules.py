@@ -9,9 +9,18 @@ from typing import Any
 from .fields import RecipeError
 
 DATA_NAMES = (
-    "mnist", "fashion-mnist", "kmnist", "emnist-byclass", "emnist-bymerge", "emnist-balanced",
-    "emnist-letters", "emnist-digits", "emnist-mnist", "cifar10", "cifar100",
-)  # fmt: skip
+    "mnist",
+    "fashion-mnist",
+    "kmnist",
+    "emnist-byclass",
+    "emnist-bymerge",
+    "emnist-balanced",
+    "emnist-letters",
+    "emnist-digits",
+    "emnist-mnist",
+    "cifar10",
+    "cifar100",
+)
 DATA_KINDS = ("folder", "npz", "idx", "celeba", "hf")
 
 

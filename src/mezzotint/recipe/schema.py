@@ -26,8 +26,9 @@ class Data:
     folder: str | None = option(
         None, "folder that already holds the data set's files, .gz or raw", flag="--data-dir"
     )
-    size: int | None = option(None, "side in pixels to bring images to; as they are if not given",
-                              least=1)  # fmt: skip
+    size: int | None = option(
+        None, "side in pixels to bring images to; as they are if not given", least=1
+    )
     columns: int | None = option(
         None, "width in pixels, where images are not to be square", least=1
     )
@@ -35,8 +36,9 @@ class Data:
     fit: Literal["crop", "pad", "resize"] = option(
         "crop", "how to bring images to size: cut, put on the background, or stretched"
     )
-    channels: int | None = option(None, "channels: 1 grey, 3 colour; as images are if not given",
-                                  least=1, most=3)  # fmt: skip
+    channels: int | None = option(
+        None, "channels: 1 grey, 3 colour; as images are if not given", least=1, most=3
+    )
     background: int = option(0, "grey level behind transparent pixels", least=0, most=255)
     broken: Literal["refuse", "skip"] = option("refuse", "what to do with pictures that are broken")
 
@@ -116,8 +118,9 @@ class Training:
         "largest norm of the network's gradient; unlimited if not given; a critic's is never clipped",
         least=1e-6,
     )
-    ema: float = option(0.995, "decay of the weights' moving average; 0 is off", least=0,
-                        most=0.999999)  # fmt: skip
+    ema: float = option(
+        0.995, "decay of the weights' moving average; 0 is off", least=0, most=0.999999
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
         "auto", "arithmetic: auto is bf16 on GPUs that have it in hardware and fp32 elsewhere"
     )

@@ -3,6 +3,7 @@
 from .consistency import Multistep
 from .ddim import DDIM
 from .ddpm import DDPM
+from .denoise import denoise
 from .dpm import DPMSolver
 from .grids import GRIDS, make_grid
 from .heun import Heun
@@ -30,5 +31,6 @@ __all__ = [
     "Noise",
     "Sampler",
     "Step",
+    "denoise",
     "make_grid",
 ]

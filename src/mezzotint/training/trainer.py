@@ -7,7 +7,7 @@ with the same bits as one that never was (on the same machine, build and number 
 
 import dataclasses
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -176,6 +176,13 @@ class Trainer:
         if state.step >= last:
             return Stopped(state.step, None)
         return Stopped(state.step, request.received or signal.SIGTERM)  # another process was asked
+
+    def __iter__(self) -> Iterator[StepResult]:
+        """The steps that are left, for a loop of your own: what each gave, when it is done. Signals, the log
+        and hooks are yours then."""
+        self.wrapped.train()
+        while self.state.step < self.settings.steps:
+            yield self.step()
 
     def _asked_to_stop(self, request: StopRequest) -> bool:
         """Whether any process was: all leave at the same step, or none could go on."""
