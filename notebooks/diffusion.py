@@ -15,8 +15,8 @@ import mezzotint
 from mezzotint import build
 from mezzotint.diffusion.denoiser import NetworkDenoiser
 from mezzotint.diffusion.process import diffuse
-from mezzotint.diffusion.schedules import SCHEDULES
-from mezzotint.samplers import SAMPLERS, make_grid
+from mezzotint.registry import SAMPLERS, SCHEDULES
+from mezzotint.samplers import make_grid
 from mezzotint.utils import pixels
 from mezzotint.viz.grids import tile
 

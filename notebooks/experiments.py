@@ -12,7 +12,8 @@ from matplotlib import pyplot
 
 import mezzotint
 from mezzotint.evaluation.evaluate import evaluate_model, reference_of
-from mezzotint.samplers import SAMPLERS, make_grid
+from mezzotint.registry import SAMPLERS
+from mezzotint.samplers import make_grid
 from mezzotint.utils import pixels
 from mezzotint.viz.grids import tile
 

@@ -14,7 +14,8 @@ from IPython.display import Image, display
 from matplotlib import pyplot
 
 import mezzotint
-from mezzotint.samplers import SAMPLERS, make_grid
+from mezzotint.registry import SAMPLERS
+from mezzotint.samplers import make_grid
 from mezzotint.utils import pixels
 from mezzotint.viz.animations import save_animation, side_by_side
 from mezzotint.viz.grids import tile

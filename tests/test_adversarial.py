@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from common import tiny_data, tiny_recipe
 from mezzotint import build
 from mezzotint.diffusion.denoiser import NetworkDenoiser
-from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS
 from mezzotint.diffusion.process import diffuse
-from mezzotint.diffusion.schedules import SCHEDULES
 from mezzotint.nets import Critic
 from mezzotint.objectives.adversarial import AdversarialDraws, AdversarialTuning
 from mezzotint.recipe.fields import RecipeError
-from mezzotint.recipe.schema import AdversarialRefinement, Recipe
+from mezzotint.recipe.objectives import AdversarialRefinement
+from mezzotint.recipe.schema import Recipe
+from mezzotint.registry import PARAMETRIZATIONS, SCHEDULES
 from mezzotint.runs.initial import InitialModel
 from mezzotint.runs.train import make_trainer
 from mezzotint.training.trainer import Trainer
@@ -196,7 +196,7 @@ def test_images_that_cannot_be_paired_are_refused(count: int) -> None:
     with pytest.raises(ValueError, match=rf"training\.batch = {count} .* in groups of 2"):
         Trainer(
             denoiser,
-            build.make_objective(recipe, data.spec, denoiser),
+            build.make_objective(recipe.objective, data.spec, initial=denoiser),
             data,
             replace(recipe.training, batch=count),
         )

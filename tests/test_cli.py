@@ -21,10 +21,10 @@ from mezzotint import weights
 from mezzotint.classic import GabiDiffUnet
 from mezzotint.cli import VERBS, main, make_app
 from mezzotint.data import ImageSpec
-from mezzotint.diffusion.schedules import SCHEDULES
+from mezzotint.recipe.nets import UNet
 from mezzotint.recipe.presets import DDPM, DIGITS, RECIPES
-from mezzotint.recipe.schema import UNet
 from mezzotint.recipe.toml import from_toml, leaves
+from mezzotint.registry import SCHEDULES
 from mezzotint.utils.assets import shipped
 from models import random_model_file
 

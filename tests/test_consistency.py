@@ -19,11 +19,12 @@ from common import Gaussian, few_step_recipe, tiny_data
 from mezzotint import build, weights
 from mezzotint.diffusion.denoiser import Clipped, Denoiser, Guided, NetworkDenoiser
 from mezzotint.diffusion.level import scale
-from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS, Prediction
-from mezzotint.diffusion.schedules import SCHEDULES, Schedule
+from mezzotint.diffusion.parametrizations import Prediction
+from mezzotint.diffusion.schedules import Schedule
 from mezzotint.objectives.consistency import ConsistencyTuning, TimePair
+from mezzotint.recipe.objectives import Distillation
 from mezzotint.recipe.presets import RECIPES
-from mezzotint.recipe.schema import Distillation
+from mezzotint.registry import PARAMETRIZATIONS, SCHEDULES
 from mezzotint.runs.initial import InitialModel
 from mezzotint.runs.train import make_trainer, train
 from mezzotint.samplers import Multistep, make_grid

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from common import tiny_data, tiny_recipe
 from mezzotint import build
 from mezzotint.diffusion.denoiser import NetworkDenoiser
-from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS
-from mezzotint.diffusion.schedules import SCHEDULES
 from mezzotint.objectives.ddo import DDO, PairDraws
 from mezzotint.objectives.denoising import DenoisingDraws, DenoisingObjective
 from mezzotint.objectives.times import logit_normal
+from mezzotint.registry import PARAMETRIZATIONS, SCHEDULES
 from mezzotint.runs.initial import InitialModel
 from mezzotint.runs.train import make_trainer
 from mezzotint.utils import pixels

@@ -26,7 +26,7 @@ from mezzotint.evaluation.train_classifier import ClassifierRecipe, train_classi
 from mezzotint.model import Model
 from mezzotint.objectives import Objective
 from mezzotint.recipe.presets import RECIPES, as_recipe
-from mezzotint.samplers import GRIDS, SAMPLERS
+from mezzotint.registry import GRIDS, SAMPLERS
 
 META = torch.device("meta")
 DATA = tiny_data(16)
@@ -146,7 +146,9 @@ def objectives() -> dict[str, Objective[Any]]:
             training={"optimizer": "adam"},
             sampling={"sampler": "consistency" if few else "heun"},
         )
-        made[name] = build.make_objective(recipe, DATA.spec, reference, DATA.images)
+        made[name] = build.make_objective(
+            recipe.objective, DATA.spec, initial=reference, samples=DATA.images
+        )
         for module in made[name].modules().values():
             module.to(META)
     return made

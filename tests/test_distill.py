@@ -11,7 +11,7 @@ from mezzotint import load, weights
 from mezzotint.cli import main
 from mezzotint.cli.distill import student_of
 from mezzotint.model import find_weights
-from mezzotint.recipe.schema import Distillation
+from mezzotint.recipe.objectives import Distillation
 from mezzotint.recipe.toml import from_toml, to_toml
 from mezzotint.runs.initial import INITIAL
 from mezzotint.utils import assets

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from common import tiny_data
 from mezzotint import build, load, weights
 from mezzotint.recipe.fields import RecipeError
+from mezzotint.recipe.objectives import AdversarialRefinement, Denoising, Distillation, Refinement
 from mezzotint.recipe.presets import RECIPES
-from mezzotint.recipe.schema import AdversarialRefinement, Denoising, Distillation, Refinement
 from mezzotint.recipe.toml import from_toml, override, to_toml
 from mezzotint.recipe.versions import MOVED, upgrade
 from mezzotint.runs.train import train

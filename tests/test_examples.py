@@ -12,8 +12,9 @@ from PIL import Image
 
 from common import tiny_data, tiny_recipe
 from mezzotint import build
+from mezzotint.registry import SAMPLERS
 from mezzotint.runs.train import make_trainer
-from mezzotint.samplers import SAMPLERS, denoise, make_grid
+from mezzotint.samplers import denoise, make_grid
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

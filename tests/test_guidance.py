@@ -8,9 +8,9 @@ from torch import Tensor
 
 from common import Gaussian
 from mezzotint.diffusion.denoiser import Clipped, Denoiser, Guided, NetworkDenoiser
-from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS, Prediction
-from mezzotint.diffusion.schedules import SCHEDULES, Schedule
-from mezzotint.nets import NETS
+from mezzotint.diffusion.parametrizations import Prediction
+from mezzotint.diffusion.schedules import Schedule
+from mezzotint.registry import NETS, PARAMETRIZATIONS, SCHEDULES, load
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ HALF = time(0.5)[0]
 
 def network(name: str) -> NetworkDenoiser:
     torch.manual_seed(0)
-    net = NETS[name](size=(8, 8), width=8, embedding=16, **({"depth": 2} if name == "unet" else {}))
+    depth = {"depth": 2} if name == "unet" else {}
+    net = load(NETS[name].network)(size=(8, 8), width=8, embedding=16, **depth)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

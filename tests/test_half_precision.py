@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from common import tiny_data, tiny_recipe
 from mezzotint import build
+from mezzotint.registry import OPTIMIZERS
 from mezzotint.runs.initial import InitialModel
 from mezzotint.runs.train import make_trainer
 from mezzotint.training.ema import Ema
 from mezzotint.training.muon import Muon
-from mezzotint.training.optimizers import OPTIMIZERS
 from mezzotint.training.trainer import Trainer
 from mezzotint.utils.device import Processor, pick_precision
 

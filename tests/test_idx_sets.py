@@ -13,9 +13,12 @@ import pytest
 from numpy.typing import NDArray
 
 from common import idx_file
-from mezzotint.data import DATASETS, open_data
+from mezzotint.data import open_data
 from mezzotint.data.cifar import CIFAR10, CIFAR100, Cifar
-from mezzotint.data.idx_sets import EMNIST, KMNIST
+from mezzotint.data.idx_sets import KMNIST
+from mezzotint.registry import DATASETS
+
+EMNIST_NAMES = [n.removeprefix("emnist-") for n in DATASETS if n.startswith("emnist-")]
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +28,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-# --- EMNIST and KMNIST.
+# --- EMNIST_NAMES and KMNIST.
 
 SIZES = {"byclass": 62, "bymerge": 47, "balanced": 47, "letters": 26, "digits": 10, "mnist": 10}
 
@@ -59,12 +62,12 @@ def test_emnist_stands_upright_and_counts_from_0(tmp_path: Path, split: str, pac
 
 
 def test_the_classes_of_emnist_are_its_letters() -> None:
-    assert EMNIST["byclass"].classes[10] == "A"
-    assert EMNIST["byclass"].classes[61] == "z"
+    assert DATASETS["emnist-byclass"].classes[10] == "A"
+    assert DATASETS["emnist-byclass"].classes[61] == "z"
     # Capitals and small letters that look alike are one class; those left are these.
-    assert "".join(EMNIST["balanced"].classes[36:]) == "abdefghnqrt"
-    assert EMNIST["balanced"].classes == EMNIST["bymerge"].classes
-    assert EMNIST["letters"].classes[0] == "a"
+    assert "".join(DATASETS["emnist-balanced"].classes[36:]) == "abdefghnqrt"
+    assert DATASETS["emnist-balanced"].classes == DATASETS["emnist-bymerge"].classes
+    assert DATASETS["emnist-letters"].classes[0] == "a"
 
 
 def test_letters_numbered_from_0_are_refused(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from mezzotint.diffusion.likelihood import (
     variational_bound,
 )
 from mezzotint.diffusion.parametrizations import Prediction
-from mezzotint.diffusion.schedules import SCHEDULES, Schedule, flow, linear
+from mezzotint.diffusion.schedules import Schedule, flow, linear
 from mezzotint.evaluation.denoising_classifier import denoising_errors
+from mezzotint.registry import SCHEDULES
 
 MEAN, STD = 0.1, 0.3
 

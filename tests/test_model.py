@@ -14,8 +14,9 @@ import mezzotint
 from common import tiny_data, tiny_recipe
 from mezzotint import weights
 from mezzotint.data import ImageSpec
+from mezzotint.registry import GRIDS, SAMPLERS
 from mezzotint.runs.train import make_trainer
-from mezzotint.samplers import GRIDS, SAMPLERS, ImageNoise, make_grid
+from mezzotint.samplers import ImageNoise, make_grid
 from mezzotint.training.checkpoint import save_checkpoint
 from mezzotint.utils import pixels
 from models import model_for, random_model_file

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from mezzotint.recipe.schema import Training
+from mezzotint.registry import OPTIMIZERS
 from mezzotint.training.muon import MOMENTUM, Muon, orthogonalize
-from mezzotint.training.optimizers import ADAMW_SCALE, OPTIMIZERS
+from mezzotint.training.optimizers import ADAMW_SCALE
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

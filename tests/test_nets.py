@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mezzotint.classic import GabiDiffUnet
-from mezzotint.nets import NETS, Lean, UNet
+from mezzotint.nets import Lean, UNet
+from mezzotint.registry import NETS, load
 
 GOLDEN = [(2, 16, 1), (3, 24, 3), (4, 32, 1)]
 CLASSES = 10
@@ -37,7 +38,7 @@ def golden_weights(net: nn.Module) -> dict[str, Tensor]:
 def small(name: str, size: tuple[int, int] = (8, 8), **changes: object) -> nn.Module:
     """A small network with weights far from any initialization that answers zero."""
     torch.manual_seed(0)
-    net = NETS[name](size=size, **{"num_classes": CLASSES, **SMALL[name], **changes})
+    net = load(NETS[name].network)(size=size, **{"num_classes": CLASSES, **SMALL[name], **changes})
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from common import tiny_data, tiny_recipe
 from mezzotint import build
 from mezzotint.diffusion.denoiser import NetworkDenoiser
-from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS, target
+from mezzotint.diffusion.parametrizations import target
 from mezzotint.diffusion.process import diffuse
-from mezzotint.diffusion.schedules import SCHEDULES
-from mezzotint.objectives import LOSSES, TIMES, WEIGHTINGS, Curriculum, DenoisingObjective
+from mezzotint.objectives import Curriculum, DenoisingObjective
 from mezzotint.objectives.base import Draws, Objective
 from mezzotint.objectives.denoising import DenoisingDraws
 from mezzotint.objectives.losses import constant, l2, min_snr
+from mezzotint.registry import LOSSES, PARAMETRIZATIONS, SCHEDULES, TIMES, WEIGHTINGS
 from mezzotint.training.trainer import Trainer
 
 TORCH = {

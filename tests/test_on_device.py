@@ -15,8 +15,8 @@ from mezzotint.classic import GabiDiffUnet, sampling
 from mezzotint.data import ImageData
 from mezzotint.evaluation import evaluate as evaluation
 from mezzotint.recipe.presets import as_recipe
+from mezzotint.registry import SAMPLERS
 from mezzotint.runs.train import make_trainer, train
-from mezzotint.samplers import SAMPLERS
 from mezzotint.sampling import round_robin_labels
 from mezzotint.viz.grids import tile, to_pillow
 from models import random_model_file

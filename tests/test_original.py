@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from mezzotint import build, classic, weights
 from mezzotint.diffusion.denoiser import Clipped, NetworkDenoiser
 from mezzotint.diffusion.parametrizations import eps
-from mezzotint.diffusion.schedules import SCHEDULES
 from mezzotint.export.original import import_original
 from mezzotint.model import load
 from mezzotint.nets import UNet
+from mezzotint.registry import SCHEDULES
 from mezzotint.samplers import DDPM, make_grid
 
 NET: dict[str, Any] = {"channels": 1, "num_classes": 10, "width": 8, "depth": 2, "embedding": 16}

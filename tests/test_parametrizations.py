@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from mezzotint.diffusion.level import NoiseLevel
-from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS, determinant, invert, target
+from mezzotint.diffusion.parametrizations import determinant, invert, target
 from mezzotint.diffusion.process import diffuse
-from mezzotint.diffusion.schedules import SCHEDULES
+from mezzotint.registry import PARAMETRIZATIONS, SCHEDULES
 
 PAIRS = [(p, s) for p in PARAMETRIZATIONS for s in SCHEDULES]
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from mezzotint import classic
 from mezzotint.diffusion.level import NoiseLevel
 from mezzotint.diffusion.process import diffuse, posterior, transition_variance
-from mezzotint.diffusion.schedules import SCHEDULES, Schedule, Table, cosine_betas, linear_betas
+from mezzotint.diffusion.schedules import Schedule, Table, cosine_betas, linear_betas
+from mezzotint.registry import SCHEDULES
 
 
 class Answer(nn.Module):

@@ -12,7 +12,7 @@ from mezzotint import load, weights
 from mezzotint.cli import main
 from mezzotint.cli.refine import refined
 from mezzotint.recipe.fields import RecipeError
-from mezzotint.recipe.schema import AdversarialRefinement, Refinement
+from mezzotint.recipe.objectives import AdversarialRefinement, Refinement
 from mezzotint.recipe.toml import from_toml, override, to_toml
 from mezzotint.runs.initial import INITIAL, SAMPLES
 from mezzotint.runs.train import train

@@ -17,20 +17,10 @@ from torch import Tensor
 
 from common import Gaussian
 from mezzotint.diffusion.denoiser import Clipped, Denoiser, NetworkDenoiser
-from mezzotint.diffusion.parametrizations import PARAMETRIZATIONS, Prediction, invert
-from mezzotint.diffusion.schedules import SCHEDULES, Schedule, Table
-from mezzotint.nets import NETS
-from mezzotint.samplers import (
-    DDIM,
-    DDPM,
-    GRIDS,
-    SAMPLERS,
-    DPMSolver,
-    Heun,
-    ImageNoise,
-    Sampler,
-    make_grid,
-)
+from mezzotint.diffusion.parametrizations import Prediction, invert
+from mezzotint.diffusion.schedules import Schedule, Table
+from mezzotint.registry import GRIDS, NETS, PARAMETRIZATIONS, SAMPLERS, SCHEDULES, load
+from mezzotint.samplers import DDIM, DDPM, DPMSolver, Heun, ImageNoise, Sampler, make_grid
 from mezzotint.utils.randomness import generator
 
 LINEAR, COSINE = SCHEDULES["linear"](1000), SCHEDULES["cosine"](1000)
@@ -283,7 +273,7 @@ def test_an_untrained_network_does_not_explode(name: str, net: str, schedule: st
     """At the first cosine step, alpha = 5e-5 turns any error of eps into an enormous image."""
     torch.manual_seed(0)
     options = {"depth": 2} if net == "unet" else {}
-    network = NETS[net](size=(8, 8), width=8, embedding=16, **options)
+    network = load(NETS[net].network)(size=(8, 8), width=8, embedding=16, **options)
     for parameter in network.parameters():
         parameter.add_(0.1 * torch.randn_like(parameter))
     made = ALL_SCHEDULES[schedule]

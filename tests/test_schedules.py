@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from common import Gaussian
-from mezzotint.diffusion.schedules import SCHEDULES, Flow, Table, cosine_betas, linear_betas
-from mezzotint.samplers import SAMPLERS, make_grid
+from mezzotint.diffusion.schedules import Flow, Table, cosine_betas, linear_betas
+from mezzotint.registry import SAMPLERS, SCHEDULES
+from mezzotint.samplers import make_grid
 
 TABLES = ("linear", "cosine", "original-linear", "original-cosine")
 

@@ -24,18 +24,18 @@ from mezzotint import weights
 from mezzotint.data import ImageData
 from mezzotint.diffusion.denoiser import NetworkDenoiser
 from mezzotint.diffusion.parametrizations import flow
-from mezzotint.diffusion.schedules import SCHEDULES
 from mezzotint.objectives.denoising import DenoisingObjective
 from mezzotint.recipe.fields import RecipeError
 from mezzotint.recipe.presets import as_recipe
 from mezzotint.recipe.schema import Training
 from mezzotint.recipe.toml import from_toml, to_toml
+from mezzotint.registry import OPTIMIZERS, SCHEDULES
 from mezzotint.runs.train import StoppedBySignal, make_trainer, train
 from mezzotint.training.batches import epoch_order
 from mezzotint.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from mezzotint.training.log import MetricsLog, read_metrics
 from mezzotint.training.monitor import MAX_BAD_STEPS, Diverged, StepResult
-from mezzotint.training.optimizers import OPTIMIZERS, learning_rate
+from mezzotint.training.optimizers import learning_rate
 from mezzotint.training.signals import stop_on_signal
 from mezzotint.training.state import TrainingState
 from mezzotint.training.trainer import Hook, Trainer

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 import torch
 from jaxtyping import Int64, UInt8
@@ -18,7 +18,8 @@ from .recipe.fields import RecipeError
 from .recipe.rules import check_sampling
 from .recipe.schema import Recipe, Sampling
 from .recipe.toml import nearest, override
-from .samplers import DDIM, SAMPLERS, Sampler, Step, denoise, make_grid
+from .registry import SAMPLERS
+from .samplers import DDIM, Sampler, Step, denoise, make_grid
 from .training.checkpoint import MODEL, latest_checkpoint
 from .utils import pixels
 from .utils.assets import shipped
@@ -32,9 +33,9 @@ MOST_IMAGES = 1_000_000
 class SamplingOptions(TypedDict, total=False):
     """What may differ from the recipe's ``[sampling]``; see ``mezzotint sample --help``."""
 
-    sampler: Literal["ddpm", "ddpm-large", "ddim", "dpm++", "heun", "consistency"]
+    sampler: str
     steps: int
-    grid: Literal["linspace", "trailing", "quadratic", "log-snr"]
+    grid: str
     guidance: float
     interval: tuple[float, float]
     eta: float

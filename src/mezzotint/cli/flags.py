@@ -5,10 +5,11 @@ import functools
 import inspect
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from ..registry import NETS
 from . import PARAMETERS
 
 # Where two sections have a field of the same name, the short flag goes to the first of these.
@@ -66,7 +67,7 @@ def _flag(
     value: Any,
     group: Group,
 ) -> inspect.Parameter:
-    explanation = field.metadata.get("help", "which network: lean or unet")
+    explanation = field.metadata.get("help", f"which network: {', '.join(NETS)}")
     negative = [names[0].replace(field.name, f"no-{field.name}")] if hint is bool else []
     parameter = Parameter(
         name=names,
@@ -76,6 +77,8 @@ def _flag(
         group=group,
         show_default=value is not None,
     )
+    if field.metadata.get("choices"):
+        hint = Literal[tuple(field.metadata["choices"])]
     annotation: Any = hint if value is not None else hint | None
     return inspect.Parameter(
         name,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 from ..recipe.fields import RecipeError
 
@@ -13,9 +12,7 @@ def forward(
     *times: float,
     label: str | None = None,
     number: int = 0,
-    schedule: (
-        Literal["linear", "cosine", "original-linear", "original-cosine", "flow"] | None
-    ) = None,
+    schedule: str | None = None,
     seed: int = 0,
     scale: int = 4,
     out: Path | None = None,
@@ -37,7 +34,7 @@ def forward(
     number
         Which of the class's training images.
     schedule
-        Another schedule than the recipe's.
+        Another schedule than the recipe's: linear, cosine, original-linear, original-cosine or flow.
     seed
         Seed of the noise.
     scale

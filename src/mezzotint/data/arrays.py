@@ -12,10 +12,10 @@ from .samples import UNREADABLE, read_images
 from .transforms import Frame
 
 
-def npz(path: Path, split: Split, frame: Frame, broken: Broken) -> ImageData:
+def from_npz(where: str, split: Split, frame: Frame, broken: Broken) -> ImageData:
     """``images`` and perhaps ``labels`` of an .npz; names of the classes in ``classes``, or their
     numbers. ``images_test`` and ``labels_test`` are the test split, or one image in ten is."""
-    data, own_test = _read_npz(path, split)
+    data, own_test = _read_npz(Path(where).expanduser(), split)
     return (data if own_test else _held_out(data, split)).framed(frame)
 
 
@@ -48,9 +48,10 @@ def _read_npz(path: Path, split: Split) -> tuple[ImageData, bool]:
     return ImageData(found, check_labels(labels.tolist(), names), names), own_test
 
 
-def idx_files(path: Path, split: Split, frame: Frame, broken: Broken) -> ImageData:
+def from_idx(where: str, split: Split, frame: Frame, broken: Broken) -> ImageData:
     """An IDX file of images, and, where its name has a twin with ``labels-idx1`` for ``images-idx3``,
     their labels; one image in ten is the test split."""
+    path = Path(where).expanduser()
     images = idx.read(path)
     if images.ndim != 3 or images.dtype != np.uint8:
         raise ValueError(f"{path} holds no grey images, but {images.dtype} {images.shape}")

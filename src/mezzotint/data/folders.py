@@ -151,8 +151,9 @@ def decoded(
     return ImageData(images, labels, listing.classes)
 
 
-def folder_of_pictures(path: Path, split: Split, frame: Frame, broken: Broken) -> ImageData:
-    """The pictures under ``path``, a folder or a .zip of one."""
+def from_folder(where: str, split: Split, frame: Frame, broken: Broken) -> ImageData:
+    """The pictures under ``where``, a folder or a .zip of one."""
+    path = Path(where).expanduser()
     place = place_of(path)
     listing, train = listing_of(place, split), listing_of(place, "train")
     return decoded(listing, train, frame, broken, str(path))
@@ -172,13 +173,14 @@ CELEBA_CROP = 140
 CELEBA_TRAIN, CELEBA_TEST = range(1, 162_771), range(182_638, 202_600)
 
 
-def celeba(path: Path, split: Split, frame: Frame, broken: Broken) -> ImageData:
+def from_celeba(where: str, split: Split, frame: Frame, broken: Broken) -> ImageData:
     """CelebA's aligned faces (Liu et al. 2015), from the folder or the archive ``img_align_celeba``:
     the square of 140 pixels in the middle, as in the code of Song et al. (2021, "Score-Based Generative
     Modeling through SDEs"), by the official splits, of which that for validation is left aside. No classes.
 
     Raises FileNotFoundError, naming the first face that is missing.
     """
+    path = Path(where).expanduser()
     place = place_of(path)
     if not place.is_dir():
         raise FileNotFoundError(f"there is neither a folder nor a .zip {path}")

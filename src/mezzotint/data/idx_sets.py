@@ -163,11 +163,9 @@ def _emnist(split: str, classes: str, first_label: int = 0) -> IdxSet:
 
 
 DIGITS, UPPER, LOWER = "0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
-EMNIST = {
-    "byclass": _emnist("byclass", DIGITS + UPPER + LOWER),
-    "bymerge": _emnist("bymerge", DIGITS + UPPER + "abdefghnqrt"),
-    "balanced": _emnist("balanced", DIGITS + UPPER + "abdefghnqrt"),
-    "letters": _emnist("letters", LOWER, first_label=1),
-    "digits": _emnist("digits", DIGITS),
-    "mnist": _emnist("mnist", DIGITS),
-}
+EMNIST_BYCLASS = _emnist("byclass", DIGITS + UPPER + LOWER)
+EMNIST_BYMERGE = _emnist("bymerge", DIGITS + UPPER + "abdefghnqrt")
+EMNIST_BALANCED = _emnist("balanced", DIGITS + UPPER + "abdefghnqrt")
+EMNIST_LETTERS = _emnist("letters", LOWER, first_label=1)
+EMNIST_DIGITS = _emnist("digits", DIGITS)
+EMNIST_MNIST = _emnist("mnist", DIGITS)

@@ -48,9 +48,6 @@ def flow(level: NoiseLevel) -> tuple[Coefficient, Coefficient]:
     return -torch.ones_like(level.alpha), torch.ones_like(level.alpha)
 
 
-PARAMETRIZATIONS: dict[str, Parametrization] = {"eps": eps, "x0": x0, "v": v, "flow": flow}
-
-
 def target(parametrization: Parametrization, level: NoiseLevel, x0: Images, eps: Images) -> Images:
     """What a perfect network would say, given the truth."""
     a, b = parametrization(level)

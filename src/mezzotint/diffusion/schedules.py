@@ -11,7 +11,6 @@ looked at on its knots.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -163,12 +162,3 @@ def cosine(timesteps: int | None = 1000) -> Schedule:
 def flow(timesteps: int | None = None) -> Schedule:
     """Straight paths from noise to image; continuous unless ``timesteps`` is given."""
     return Flow(timesteps if timesteps is None else _check(timesteps))
-
-
-SCHEDULES: dict[str, Callable[..., Schedule]] = {
-    "linear": linear,
-    "cosine": cosine,
-    "original-linear": original_linear,
-    "original-cosine": original_cosine,
-    "flow": flow,
-}

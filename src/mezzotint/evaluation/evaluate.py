@@ -16,7 +16,7 @@ from .. import __version__, build
 from ..data import ImageData
 from ..data.samples import Samples
 from ..diffusion.likelihood import bits_per_dimension, flow_bits, variational_bound
-from ..model import Model, SamplingOptions
+from ..model import Model, SamplingOptions, make_sampler
 from ..recipe.fields import RecipeError
 from ..recipe.objectives import Denoising
 from ..recipe.schema import Data
@@ -157,7 +157,7 @@ def evaluations(model: Model, **options: Unpack[SamplingOptions]) -> int:
     """Network evaluations per image, guidance's second pass counted where it is made."""
     sampling = model.sampling_options(**options)
     grid = make_grid(sampling.grid, model.denoiser.schedule, sampling.steps)
-    asked = grid[:-1].tolist() + (grid[1:-1].tolist() if sampling.sampler == "heun" else [])
+    asked = make_sampler(sampling).evaluations(grid)
     if sampling.guidance == 1 or not model.spec.classes:
         return len(asked)
     low, high = sampling.interval
@@ -206,7 +206,7 @@ def held_out_loss(model: Model, test: ImageData, rows: Tensor, seed: int) -> flo
     even = Denoising(
         loss=loss.loss, weighting=loss.weighting, times="stratified", label_dropout=0.0
     )
-    objective = build.make_denoising(even, model.spec)
+    objective = build.make_objective(even, model.spec)
     losses = []
     for part in rows.split(500):
         x0 = pixels.to_float(test.images[part]).to(model.device)

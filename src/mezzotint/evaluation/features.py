@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..data import ImageData
-from ..nets.classifiers import CLASSIFIERS
+from ..registry import CLASSIFIERS
 from ..utils import pixels
 from ..utils.assets import shipped
 from ..utils.files import sha256, whole_file

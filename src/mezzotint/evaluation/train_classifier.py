@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..data import ImageData
-from ..nets.classifiers import CLASSIFIERS
+from ..registry import CLASSIFIERS
 from ..training.batches import batch_indices
 from ..training.ema import Ema
 from ..training.optimizers import can_fuse

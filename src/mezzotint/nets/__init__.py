@@ -1,10 +1,8 @@
-"""Networks, by name. They map (x_t, steps, labels) to an image-shaped output and know nothing of
+"""Networks. They map (x_t, steps, labels) to an image-shaped output and know nothing of
 diffusion."""
 
 from .critic import Critic
 from .lean import Lean
 from .unet import UNet
 
-NETS = {"lean": Lean, "unet": UNet}
-
-__all__ = ["NETS", "Critic", "Lean", "UNet"]
+__all__ = ["Critic", "Lean", "UNet"]

@@ -73,6 +73,3 @@ class Residual(nn.Module):
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Answer:
         features = self.body(images).mean((2, 3))
         return features, self.head(F.dropout(features, 0.2, self.training))
-
-
-CLASSIFIERS = {"plain": Plain, "residual": Residual}

@@ -7,20 +7,17 @@ adversarial    to pass before a critic
 """
 
 from .adversarial import AdversarialTuning
-from .base import Draws, Objective
+from .base import Context, Draws, Objective
 from .consistency import ConsistencyTuning
 from .ddo import DDO
 from .denoising import DenoisingObjective
-from .losses import LOSSES, WEIGHTINGS
-from .times import TIMES, Curriculum
+from .times import Curriculum
 
 __all__ = [
     "DDO",
-    "LOSSES",
-    "TIMES",
-    "WEIGHTINGS",
     "AdversarialTuning",
     "ConsistencyTuning",
+    "Context",
     "Curriculum",
     "DenoisingObjective",
     "Draws",

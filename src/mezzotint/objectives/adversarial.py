@@ -34,7 +34,9 @@ from ..diffusion.denoiser import Labels, NetworkDenoiser
 from ..diffusion.level import Images
 from ..diffusion.process import diffuse
 from ..diffusion.schedules import Schedule
-from .base import Draws, Noise, Objective
+from ..nets import Critic
+from ..utils.randomness import Stream, seeded
+from .base import Context, Draws, Noise, Objective
 from .times import stratified, uniforms
 
 Directions = Float[Tensor, "twice_batch channels height width"]
@@ -150,3 +152,26 @@ class AdversarialTuning(Objective[AdversarialDraws]):
 def _swap_partners(scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
     """The score of each image's partner."""
     return scores.view(-1, 2).flip(1).flatten()
+
+
+def from_section(section: Any, context: Context) -> AdversarialTuning:
+    """The objective of a section ``adversarial``, with a critic initialized from the run's seed.
+
+    Raises:
+        ValueError: where there is no model to begin from.
+    """
+    context.require_initial(section.name)
+    with seeded(context.seed, Stream.INIT, 1):
+        critic = Critic(
+            size=context.size,
+            channels=context.channels,
+            num_classes=context.classes,
+            width=section.critic,
+        )
+    return AdversarialTuning(
+        critic=critic,
+        critic_rate=section.critic_rate,
+        instance_noise=section.instance_noise,
+        gradient_penalty=section.gradient_penalty,
+        head_start=section.head_start,
+    )

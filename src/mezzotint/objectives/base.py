@@ -12,6 +12,34 @@ from ..diffusion.denoiser import Labels, NetworkDenoiser
 from ..diffusion.level import Coefficient, Images
 from ..diffusion.schedules import Schedule
 
+
+@dataclass(frozen=True)
+class Context:
+    """What an objective may need beside its section of the recipe.
+
+    Args:
+        classes: number of classes of the images.
+        size: their (height, width).
+        channels: of the images.
+        seed: of the run.
+        initial: the trained model that the section names, if it names one.
+        samples: images it drew, the classes in turn, in [-1, 1], on its device, if the section asks for any.
+    """
+
+    classes: int
+    size: tuple[int, int]
+    channels: int
+    seed: int = 0
+    initial: NetworkDenoiser | None = None
+    samples: Images | None = None
+
+    def require_initial(self, name: str) -> NetworkDenoiser:
+        """The model to begin from. Raises ValueError where there is none."""
+        if self.initial is None:
+            raise ValueError(f"objective {name!r} needs the trained model that it names")
+        return self.initial
+
+
 Noise = Float[Tensor, "batch noises channels height width"]
 D = TypeVar("D", bound="Draws")
 

@@ -24,16 +24,18 @@ inverse there).
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..diffusion.denoiser import Denoiser, Labels
+from ..diffusion.denoiser import Clipped, Denoiser, Guided, Labels
 from ..diffusion.level import Coefficient, Images
 from ..diffusion.process import diffuse
 from ..diffusion.schedules import Schedule
-from .base import Draws, Noise, Objective
+from ..registry import TIMES
+from .base import Context, Draws, Noise, Objective
 from .times import Uniforms, stratified, uniforms
 
 
@@ -106,3 +108,10 @@ def _pseudo_huber(
     flat = difference.flatten(1)
     c = 0.00054 * math.sqrt(flat.shape[1])
     return (flat.square().sum(1) + c**2).sqrt() - c
+
+
+def from_section(section: Any, context: Context) -> ConsistencyTuning:
+    """The objective of a section ``distillation``: the teacher is followed as images are sampled from it."""
+    teacher = context.require_initial(section.name)
+    guided = Clipped(Guided(teacher, section.guidance, section.interval))
+    return ConsistencyTuning(teacher=guided, stages=section.stages, times=TIMES[section.times])

@@ -20,6 +20,7 @@ learnt in the same way, so that images fit their labels without guidance and its
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +30,8 @@ from torch import Tensor
 from ..diffusion.denoiser import Labels, NetworkDenoiser
 from ..diffusion.level import Images
 from ..diffusion.schedules import Schedule
-from .base import Noise, Objective
+from ..registry import TIMES, WEIGHTINGS
+from .base import Context, Noise, Objective
 from .denoising import DenoisingDraws, DenoisingObjective
 from .times import Uniforms
 
@@ -113,3 +115,30 @@ class DDO(Objective[PairDraws]):
         mislabelled = (draws.wrong_label_u < self.wrong_labels).to(labels.device)
         negatives = torch.where(mislabelled[:, None, None, None], x0, drawn)
         return negatives, torch.where(mislabelled, wrong, labels)
+
+
+def from_section(section: Any, context: Context) -> DDO:
+    """The objective of a section ``refinement``.
+
+    Raises:
+        ValueError: where there is no reference, or no images of it.
+    """
+    reference = context.require_initial(section.name)
+    if context.samples is None:
+        raise ValueError("objective 'refinement' needs images of the model that it names")
+    denoising = DenoisingObjective(
+        null_label=context.classes,
+        weighting=WEIGHTINGS[section.weighting],
+        times=TIMES[section.times],
+        label_dropout=section.label_dropout,
+    )
+    return DDO(
+        denoising=denoising,
+        reference=reference,
+        samples=context.samples,
+        classes=context.classes,
+        beta=section.beta,
+        alpha=section.alpha,
+        # Of one class no label is wrong.
+        wrong_labels=section.wrong_labels if context.classes > 1 else 0.0,
+    )

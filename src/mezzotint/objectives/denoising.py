@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,7 +13,8 @@ from ..diffusion.level import Coefficient, Images, NoiseLevel, scale
 from ..diffusion.parametrizations import Parametrization, determinant, target
 from ..diffusion.process import diffuse
 from ..diffusion.schedules import Schedule
-from .base import Draws, Noise, Objective
+from ..registry import LOSSES, TIMES, WEIGHTINGS
+from .base import Context, Draws, Noise, Objective
 from .losses import Residual, constant, l2
 from .times import OFF, Curriculum, Uniforms, stratified, uniforms
 
@@ -75,3 +77,15 @@ class DenoisingObjective(Objective[DenoisingDraws]):
         gain = self.weighting(level, parametrization).sqrt()
         gain = gain * level.sigma / determinant(parametrization, level).abs()
         return self.loss_function(scale(gain, residual)).flatten(1).mean(1)
+
+
+def from_section(section: Any, context: Context) -> DenoisingObjective:
+    """The objective of a section ``denoising``."""
+    return DenoisingObjective(
+        null_label=context.classes,
+        loss_function=LOSSES[section.loss],
+        weighting=WEIGHTINGS[section.weighting],
+        times=TIMES[section.times],
+        curriculum=Curriculum(start=section.curriculum_start, until=section.curriculum_until),
+        label_dropout=section.label_dropout,
+    )

@@ -8,8 +8,6 @@ the network's own target equally at all times: with eps, L1 and constant weighti
 system's loss.
 """
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -36,9 +34,6 @@ def huber(residual: Residual) -> Residual:
     return F.smooth_l1_loss(residual, torch.zeros_like(residual), reduction="none")
 
 
-LOSSES: dict[str, Callable[[Residual], Residual]] = {"l1": l1, "l2": l2, "huber": huber}
-
-
 def constant(level: NoiseLevel, parametrization: Parametrization) -> Coefficient:
     """Weigh the network's own target equally at all times."""
     return (determinant(parametrization, level) / level.sigma).square()
@@ -47,9 +42,3 @@ def constant(level: NoiseLevel, parametrization: Parametrization) -> Coefficient
 def min_snr(level: NoiseLevel, parametrization: Parametrization) -> Coefficient:
     """``min(SNR, 5)``: keep nearly clean images from dominating the rest (Hang et al. 2023, eq. 10)."""
     return (level.alpha / level.sigma).square().clamp(max=5)
-
-
-WEIGHTINGS: dict[str, Callable[[NoiseLevel, Parametrization], Coefficient]] = {
-    "constant": constant,
-    "min-snr": min_snr,
-}

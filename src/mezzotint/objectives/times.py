@@ -1,6 +1,5 @@
 """How training times are distributed: functions from uniform numbers to times, and a curriculum."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -29,13 +28,6 @@ def logit_normal(u: Uniforms) -> Uniforms:
     """More often in the middle, where most is to be learnt, spread evenly over the batch
     (Esser et al. 2024, eq. 19, with location 0 and scale 1)."""
     return torch.special.ndtri(_stratify(u)).sigmoid()
-
-
-TIMES: dict[str, Callable[[Uniforms], Uniforms]] = {
-    "uniform": uniform,
-    "stratified": stratified,
-    "logit-normal": logit_normal,
-}
 
 
 def uniforms(count: int, generator: torch.Generator) -> Uniforms:

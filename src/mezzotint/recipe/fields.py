@@ -1,5 +1,6 @@
 """What every section of a recipe is made of, and the error of a recipe that cannot be."""
 
+from collections.abc import Iterable
 from dataclasses import field
 from typing import Any
 
@@ -15,7 +16,22 @@ def option(
     least: float | None = None,
     most: float | None = None,
     flag: str | None = None,
+    choices: Iterable[str] | None = None,
 ) -> Any:
-    """A field with what people need to know about it; ``flag``: another name on the command line."""
-    metadata = {"help": explanation, "least": least, "most": most, "flag": flag}
+    """A field with what people need to know about it.
+
+    Args:
+        default: its value where nothing is said.
+        explanation: for ``--help``.
+        least, most: its range.
+        flag: another name on the command line.
+        choices: the names it can have: a registry.
+    """
+    metadata = {
+        "help": explanation,
+        "least": least,
+        "most": most,
+        "flag": flag,
+        "choices": choices,
+    }
     return field(default=default, metadata=metadata)

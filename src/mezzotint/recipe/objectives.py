@@ -1,23 +1,46 @@
-"""The section ``[objective]`` of a recipe: one of four, told apart by ``name``."""
+"""The section ``[objective]`` of a recipe: one for each objective, told apart by ``name``."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar
 
+from ..registry import LOSSES, TIMES, WEIGHTINGS
 from .fields import option
-
-TimesName = Literal["uniform", "stratified", "logit-normal"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Denoising:
+class ObjectiveSection:
+    """What every section of an objective says of itself.
+
+    ``objective`` names the function that makes the objective from the section and its context; ``few_step``:
+    whether the model jumps to the end of a path; ``initial_key``: the key that names the trained model to
+    begin from, if one does.
+    """
+
+    objective: ClassVar[str]
+    few_step: ClassVar[bool] = False
+    initial_key: ClassVar[str | None] = None
+
+    @property
+    def initial_model(self) -> str | None:
+        """The trained model to begin from, if there is one."""
+        return getattr(self, self.initial_key) if self.initial_key else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denoising(ObjectiveSection):
     """The ordinary objective: to see the image behind the noise."""
 
-    name: Literal["denoising"] = "denoising"
-    loss: Literal["l1", "l2", "huber"] = option("l2", "elementwise loss")
-    weighting: Literal["constant", "min-snr"] = option(
-        "constant", "weight of the noise levels: equal for the network's own target, or min-SNR"
+    objective: ClassVar[str] = "mezzotint.objectives.denoising:from_section"
+    few_step: ClassVar[bool] = False
+
+    name: str = "denoising"
+    loss: str = option("l2", "elementwise loss", choices=LOSSES)
+    weighting: str = option(
+        "constant",
+        "weight of the noise levels: equal for the network's own target, or min-SNR",
+        choices=WEIGHTINGS,
     )
-    times: TimesName = option("logit-normal", "distribution of the training times")
+    times: str = option("logit-normal", "distribution of the training times", choices=TIMES)
     label_dropout: float = option(
         0.1,
         "share of labels dropped in training, image by image; guidance needs some",
@@ -39,10 +62,14 @@ class Denoising:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distillation:
+class Distillation(ObjectiveSection):
     """Few-step training after a trained model, as `mezzotint distill` does it."""
 
-    name: Literal["distillation"] = "distillation"
+    objective: ClassVar[str] = "mezzotint.objectives.consistency:from_section"
+    few_step: ClassVar[bool] = True
+    initial_key: ClassVar[str | None] = "teacher"
+
+    name: str = "distillation"
     teacher: str = option("", "trained model to begin from and to follow")
     sha256: str | None = option(
         None, "checksum (SHA-256) of the teacher's weights, checked if given"
@@ -56,15 +83,19 @@ class Distillation:
     stages: int = option(
         6, "stages of training; the times compared draw nearer at each", least=1, most=20
     )
-    times: TimesName = option("stratified", "distribution of the training times")
+    times: str = option("stratified", "distribution of the training times", choices=TIMES)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refinement:
+class Refinement(ObjectiveSection):
     """Direct discriminative optimization: to find real images likelier than a trained model did, and its own
     less likely, as `mezzotint refine` does it."""
 
-    name: Literal["refinement"] = "refinement"
+    objective: ClassVar[str] = "mezzotint.objectives.ddo:from_section"
+    few_step: ClassVar[bool] = False
+    initial_key: ClassVar[str | None] = "reference"
+
+    name: str = "refinement"
     reference: str = option("", "trained model to begin from and to surpass")
     sha256: str | None = option(
         None, "checksum (SHA-256) of the reference's weights, checked if given"
@@ -80,20 +111,26 @@ class Refinement:
         least=0,
         most=1,
     )
-    weighting: Literal["constant", "min-snr"] = option(
-        "constant", "weight of the noise levels: equal for the network's own target, or min-SNR"
+    weighting: str = option(
+        "constant",
+        "weight of the noise levels: equal for the network's own target, or min-SNR",
+        choices=WEIGHTINGS,
     )
-    times: TimesName = option("logit-normal", "distribution of the training times")
+    times: str = option("logit-normal", "distribution of the training times", choices=TIMES)
     label_dropout: float = option(
         0.1, "share of labels dropped in training, image by image", least=0, most=1
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdversarialRefinement:
+class AdversarialRefinement(ObjectiveSection):
     """Refinement of a few-step model, by a critic trained beside it, as `mezzotint refine` does it."""
 
-    name: Literal["adversarial"] = "adversarial"
+    objective: ClassVar[str] = "mezzotint.objectives.adversarial:from_section"
+    few_step: ClassVar[bool] = True
+    initial_key: ClassVar[str | None] = "reference"
+
+    name: str = "adversarial"
     reference: str = option("", "few-step model to begin from")
     sha256: str | None = option(
         None, "checksum (SHA-256) of the reference's weights, checked if given"
@@ -111,7 +148,3 @@ class AdversarialRefinement:
     head_start: float = option(
         0.6, "share of the run in which the critic learns alone", least=0, most=1
     )
-
-
-FEW_STEP = (Distillation, AdversarialRefinement)
-"""Objectives of models that jump to the end of a path, instead of walking there."""

@@ -6,30 +6,19 @@ These functions take sections of :mod:`schema`, which imports this module, as pl
 from difflib import get_close_matches
 from typing import Any
 
+from ..registry import DATASETS, FORMATS
 from .fields import RecipeError
 
-DATA_NAMES = (
-    "mnist",
-    "fashion-mnist",
-    "kmnist",
-    "emnist-byclass",
-    "emnist-bymerge",
-    "emnist-balanced",
-    "emnist-letters",
-    "emnist-digits",
-    "emnist-mnist",
-    "cifar10",
-    "cifar100",
-)
-DATA_KINDS = ("folder", "npz", "idx", "celeba", "hf")
+TABLES = ("linear", "cosine", "original-linear", "original-cosine")
+"""Our schedules that are tables. What others need, `build` asks of themselves."""
 
 
 def check_data_name(name: str) -> None:
     """Refuse a data set that is neither known nor a kind of files of one's own."""
     kind, colon, path = name.partition(":")
-    if name in DATA_NAMES or (colon and kind in DATA_KINDS and path):
+    if name in DATASETS or (colon and kind in FORMATS and path):
         return
-    known = [*DATA_NAMES, *(f"{kind}:{'NAME' if kind == 'hf' else 'PATH'}" for kind in DATA_KINDS)]
+    known = [*DATASETS, *(f"{kind}:{'NAME' if kind == 'hf' else 'PATH'}" for kind in FORMATS)]
     close = get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise RecipeError(f"data.name = {name!r}: it is one of {', '.join(known)}.{hint}")
@@ -43,7 +32,7 @@ def check_interval(name: str, interval: tuple[float, float]) -> None:
 
 def check_diffusion(diffusion: Any) -> None:
     """Refuse schedules that lack their number of steps, and predictions that say nothing at pure noise."""
-    if diffusion.schedule != "flow" and diffusion.timesteps is None:
+    if diffusion.schedule in TABLES and diffusion.timesteps is None:
         raise RecipeError(
             f"diffusion.schedule = {diffusion.schedule!r} is a table:"
             " it needs diffusion.timesteps, such as 1000"
@@ -57,22 +46,20 @@ def check_diffusion(diffusion: Any) -> None:
 
 def check_objective(objective: Any) -> None:
     """Refuse objectives without the model they begin from, and options that would do nothing."""
-    if objective.name == "denoising":
-        if objective.curriculum_start == 1 and objective.curriculum_until != 0.5:
-            raise RecipeError(
-                f"objective.curriculum_until = {objective.curriculum_until} does nothing while"
-                " objective.curriculum_start = 1, which is off: say a start below 1"
-            )
-        return
-    role = "teacher" if objective.name == "distillation" else "reference"
-    if not getattr(objective, role):
-        verb = "distill" if role == "teacher" else "refine"
+    if objective.initial_key is not None and not objective.initial_model:
         raise RecipeError(
-            f"objective.name = {objective.name!r} needs objective.{role}, the model to begin from;"
-            f" `mezzotint {verb} MODEL` makes such a recipe"
+            f"objective.name = {objective.name!r} needs objective.{objective.initial_key}, the model to"
+            " begin from; `mezzotint distill MODEL` and `mezzotint refine MODEL` make such recipes"
         )
-    if role == "teacher":
+    if objective.name == "distillation":
         check_interval("objective.interval", objective.interval)
+    if objective.name != "denoising":
+        return
+    if objective.curriculum_start == 1 and objective.curriculum_until != 0.5:
+        raise RecipeError(
+            f"objective.curriculum_until = {objective.curriculum_until} does nothing while"
+            " objective.curriculum_start = 1, which is off: say a start below 1"
+        )
 
 
 def check_training(training: Any, objective: Any) -> None:

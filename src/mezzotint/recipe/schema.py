@@ -5,11 +5,13 @@ error messages are made (``options.py``). Nothing here imports torch; the names 
 types are the keys of the registries, which the tests compare.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
+from ..registry import GRIDS, NETS, OBJECTIVES, OPTIMIZERS, PARAMETRIZATIONS, SAMPLERS, SCHEDULES
 from .fields import option
-from .objectives import FEW_STEP, AdversarialRefinement, Denoising, Distillation, Refinement
+from .nets import Lean
+from .objectives import Denoising
 from .rules import check_data, check_diffusion, check_objective, check_sampling, check_training
 
 
@@ -47,36 +49,13 @@ class Data:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lean:
-    """The lean two-level U-Net for CPUs."""
-
-    name: Literal["lean"] = "lean"
-    width: int = option(32, "channels at the upper level, twice that at the lower", least=1)
-    blocks: int = option(2, "residual blocks per level, down and up", least=1)
-    patch: int = option(2, "pixels folded into channels, per side", least=1)
-    embedding: int = option(128, "width of the time and label embedding", least=2)
-    heads: int = option(4, "heads of attention", least=1)
-    groups: int = option(8, "groups of each group norm", least=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class UNet:
-    """The original system's U-Net."""
-
-    name: Literal["unet"] = "unet"
-    width: int = option(64, "channels at the first level, doubled at each further one", least=1)
-    depth: int = option(4, "levels", least=1, most=8)
-    embedding: int = option(128, "width of the time and label embedding", least=2)
-    groups: int = option(8, "groups of each group norm", least=1)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Diffusion:
     """What noise does to images, and what the network predicts."""
 
-    schedule: Literal["linear", "cosine", "original-linear", "original-cosine", "flow"] = option(
+    schedule: str = option(
         "flow",
         "noise schedule; linear and cosine as published, original-...: the original's tables of T + 1",
+        choices=SCHEDULES,
     )
     timesteps: int | None = option(
         None,
@@ -84,7 +63,7 @@ class Diffusion:
         least=1,
         most=50_000,
     )
-    parametrization: Literal["eps", "x0", "v", "flow"] = option("flow", "what the network predicts")
+    parametrization: str = option("flow", "what the network predicts", choices=PARAMETRIZATIONS)
 
     def __post_init__(self) -> None:
         check_diffusion(self)
@@ -100,8 +79,10 @@ class Training:
         "none", "classes: show rare classes as often as common ones"
     )
     accumulate: int = option(1, "parts that a batch is computed in, to save memory", least=1)
-    optimizer: Literal["adam", "adamw", "muon"] = option(
-        "muon", "optimizer; muon: orthogonal updates for matrices, adamw for the rest"
+    optimizer: str = option(
+        "muon",
+        "optimizer; muon: orthogonal updates for matrices, adamw for the rest",
+        choices=OPTIMIZERS,
     )
     learning_rate: float = option(
         0.02, "peak learning rate: about 0.02 for muon, 0.003 for adamw", least=0
@@ -155,15 +136,11 @@ class Training:
 class Sampling:
     """How images are drawn from the trained model."""
 
-    sampler: Literal["ddpm", "ddpm-large", "ddim", "dpm++", "heun", "consistency"] = option(
-        "dpm++", "sampler; consistency is for distilled models"
-    )
+    sampler: str = option("dpm++", "sampler; consistency is for distilled models", choices=SAMPLERS)
     steps: int = option(
         12, "sampling steps; heun evaluates the network twice in each", least=1, most=10_000
     )
-    grid: Literal["linspace", "trailing", "quadratic", "log-snr"] = option(
-        "trailing", "how the steps are spread over time"
-    )
+    grid: str = option("trailing", "how the steps are spread over time", choices=GRIDS)
     guidance: float = option(
         1.5, "classifier-free guidance: 0 ignores labels, 1 is off, more exaggerates them", least=0
     )
@@ -183,27 +160,22 @@ class Recipe:
     name: str = "digits"
     seed: int = option(0, "seed of everything random in training", least=0, most=2**63 - 1)
     data: Data = Data()
-    net: Lean | UNet = Lean()
+    net: Any = field(default=Lean(), metadata={"kinds": NETS})
     diffusion: Diffusion = Diffusion()
-    objective: Denoising | Distillation | Refinement | AdversarialRefinement = Denoising()
+    objective: Any = field(default=Denoising(), metadata={"kinds": OBJECTIVES})
     training: Training = Training()
     sampling: Sampling = Sampling()
 
     @property
     def initial_model(self) -> str | None:
         """The trained model that training begins from, if it begins from one."""
-        match self.objective:
-            case Denoising():
-                return None
-            case Distillation(teacher=name):
-                return name
-            case Refinement(reference=name) | AdversarialRefinement(reference=name):
-                return name
+        name: str | None = self.objective.initial_model
+        return name
 
     @property
     def few_step(self) -> bool:
         """Whether the model jumps to the end of a path, instead of walking there."""
-        return isinstance(self.objective, FEW_STEP)
+        return bool(self.objective.few_step)
 
     def __post_init__(self) -> None:
         check_objective(self.objective)

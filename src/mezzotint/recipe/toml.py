@@ -39,27 +39,31 @@ def override(section: Section, changes: Mapping[str, Any], path: str = "") -> Se
             raise RecipeError(f"unknown key {where!r}.{moved}")
         current = getattr(section, key)
         if dataclasses.is_dataclass(current):
-            checked[key] = _subsection(hints[key], current, value, where)
+            checked[key] = _subsection(fields[key].metadata.get("kinds"), current, value, where)
         else:
             checked[key] = _value(hints[key], value, where)
+            _check_choice(checked[key], fields[key].metadata.get("choices"), where)
             _check_range(checked[key], fields[key].metadata, where)
     return dataclasses.replace(section, **checked)  # type: ignore[type-var]
 
 
-def _subsection(hint: Any, current: Any, changes: Any, where: str) -> Any:
+def _subsection(kinds: Mapping[str, Any] | None, current: Any, changes: Any, where: str) -> Any:
     """A nested section; where it is one of several kinds, ``name`` says which."""
     if not isinstance(changes, Mapping):
         raise RecipeError(f"{where} is a section of keys, not the value {changes!r}")
-    kinds = typing.get_args(hint) or (hint,)
-    if len(kinds) > 1 and (name := changes.get("name", current.name)) != current.name:
-        names = {kind().name: kind for kind in kinds}
-        if name not in list(names):
-            options = ", ".join(names)
-            raise RecipeError(
-                f"{where}.name = {name!r}: it is one of {options}.{nearest(str(name), names)}"
-            )
-        current = names[name]()
+    if kinds is not None and (name := changes.get("name", current.name)) != current.name:
+        _check_choice(name, kinds, f"{where}.name")
+        current = kinds[name]()
     return override(current, changes, f"{where}.")
+
+
+def _check_choice(value: Any, choices: typing.Iterable[str] | None, where: str) -> None:
+    """Refuse a name that is none of the ``choices``, if there are any."""
+    if choices is not None and value not in list(choices):
+        names = ", ".join(choices)
+        raise RecipeError(
+            f"{where} = {value!r}: it is one of {names}.{nearest(str(value), choices)}"
+        )
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

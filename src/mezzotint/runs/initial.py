@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from .. import weights
-from ..recipe.objectives import Denoising, Distillation, Refinement
+from ..recipe.objectives import Distillation, Refinement
 from ..recipe.schema import Recipe
 from ..recipe.fields import RecipeError
 from ..data import ImageSpec
@@ -68,9 +68,9 @@ def find_initial(recipe: Recipe, spec: ImageSpec, folder: Path) -> InitialModel 
     """
     objective = recipe.objective
     name = recipe.initial_model
-    if isinstance(objective, Denoising) or name is None:
+    if name is None:
         return None
-    key = f"objective.{'teacher' if isinstance(objective, Distillation) else 'reference'}"
+    key = f"objective.{objective.initial_key}"
     path = _weights_path(name, folder)
     if objective.sha256 is not None and sha256(path) != objective.sha256:
         raise RecipeError(

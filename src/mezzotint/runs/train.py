@@ -141,7 +141,9 @@ def make_trainer(recipe: Recipe, data: ImageData, initial: InitialModel | None =
     if initial is not None:
         model, samples = initial.denoiser, initial.samples
         denoiser.network.load_state_dict(model.network.state_dict())
-    objective = build.make_objective(recipe, data.spec, model, samples)
+    objective = build.make_objective(
+        recipe.objective, data.spec, seed=recipe.seed, initial=model, samples=samples
+    )
     return Trainer(denoiser, objective, data, recipe.training, seed=recipe.seed, title=recipe.name)
 
 

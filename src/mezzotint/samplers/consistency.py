@@ -14,11 +14,11 @@ from ..diffusion.denoiser import Denoiser, Labels
 from ..diffusion.level import Images
 from ..diffusion.process import diffuse
 from .grids import Grid
-from .step import Noise, Step
+from .step import Noise, Sampler, Step
 
 
 @dataclass(frozen=True, kw_only=True)
-class Multistep:
+class Multistep(Sampler):
     """As many network evaluations as steps."""
 
     def __call__(
@@ -29,3 +29,6 @@ class Multistep:
             yield Step(x, x0, t.item())
             x = diffuse(x0, noise(), denoiser.schedule.level(s)) if s > 0 else x0
         yield Step(x, x, 0.0)
+
+
+MULTISTEP = Multistep()

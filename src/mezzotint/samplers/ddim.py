@@ -14,11 +14,11 @@ from ..diffusion.denoiser import Denoiser, Labels
 from ..diffusion.level import Images, NoiseLevel, scale
 from ..diffusion.process import diffuse, transition_variance
 from .grids import Grid
-from .step import Noise, Step
+from .step import Noise, Sampler, Step
 
 
 @dataclass(frozen=True, kw_only=True)
-class DDIM:
+class DDIM(Sampler):
     """``eta`` in [0, 1]: the share of DDPM's noise that is put back at each step."""
 
     eta: float = 0.0
@@ -41,3 +41,6 @@ class DDIM:
             if renewed > 0:
                 x = x + scale(renewed.sqrt(), noise())
         yield Step(x, x, 0.0)
+
+
+DETERMINISTIC = DDIM()

@@ -11,11 +11,11 @@ from ..diffusion.denoiser import Denoiser, Labels
 from ..diffusion.level import Images, scale
 from ..diffusion.process import Variance, posterior
 from .grids import Grid
-from .step import Noise, Step
+from .step import Noise, Sampler, Step
 
 
 @dataclass(frozen=True, kw_only=True)
-class DDPM:
+class DDPM(Sampler):
     """``variance``: "small", the posterior's own (as the original system), or "large", beta."""
 
     variance: Variance = "small"
@@ -30,3 +30,7 @@ class DDPM:
             mean, std = posterior(x, x0, level(t), level(s), self.variance)
             x = mean + scale(std, noise()) if std > 0 else mean
         yield Step(x, x, 0.0)
+
+
+SMALL = DDPM()
+LARGE = DDPM(variance="large")

@@ -1,20 +1,24 @@
 """From labels to images: the one loop that models, grids, films and measures go through."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-from ..diffusion.denoiser import Denoiser
+from ..diffusion.denoiser import Denoiser, Labels
+from ..diffusion.level import Images
 from .grids import Grid
 from .noise import ImageNoise
-from .step import Sampler, Step
+from .step import Noise, Step
+
+Walk = Callable[[Denoiser, Images, Grid, Labels | None, Noise], Iterator[Step]]
+"""A sampler, or any function that walks as one does."""
 
 
 @torch.inference_mode()
 def denoise(
     denoiser: Denoiser,
-    sampler: Sampler,
+    sampler: Walk,
     grid: Grid,
     labels: Tensor | None,
     numbers: range,

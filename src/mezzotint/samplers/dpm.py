@@ -17,11 +17,11 @@ from itertools import pairwise
 from ..diffusion.denoiser import Denoiser, Labels
 from ..diffusion.level import Images, scale
 from .grids import Grid
-from .step import Noise, Step
+from .step import Noise, Sampler, Step
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPMSolver:
+class DPMSolver(Sampler):
     """The two-step multistep solver: second order at one evaluation a step."""
 
     def __call__(
@@ -41,3 +41,6 @@ class DPMSolver:
             x = scale(ratio, x) + scale(then.alpha - now.alpha * ratio, d)
             x0_before, h_before = x0, h
         yield Step(x, x, 0.0)
+
+
+DPM_SOLVER = DPMSolver()

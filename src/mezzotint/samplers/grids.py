@@ -4,13 +4,12 @@ A grid of ``n`` steps is ``n + 1`` times, strictly falling, from 1, the noisiest
 0, the clean image. The samplers evaluate at the first n of them.
 """
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
 from ..diffusion.schedules import Schedule
+from ..registry import GRIDS
 
 Grid = Float64[Tensor, " steps_plus_1"]
 
@@ -55,14 +54,6 @@ def log_snr(schedule: Schedule, n: int) -> Grid:
     low, high = schedule.log_snr(first).clamp(min=-10), schedule.log_snr(last).clamp(max=10)
     times = schedule.time_of(torch.lerp(low, high, torch.linspace(0, 1, n, dtype=torch.float64)))
     return _finish(torch.cat([first[None], times[1:]]), schedule)
-
-
-GRIDS: dict[str, Callable[[Schedule, int], Grid]] = {
-    "linspace": linspace,
-    "trailing": trailing,
-    "quadratic": quadratic,
-    "log-snr": log_snr,
-}
 
 
 def make_grid(name: str, schedule: Schedule, n: int) -> Grid:

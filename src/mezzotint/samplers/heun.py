@@ -17,7 +17,7 @@ from ..diffusion.denoiser import Denoiser, Labels
 from ..diffusion.level import Images, NoiseLevel, scale
 from ..diffusion.parametrizations import Prediction
 from .grids import Grid
-from .step import Noise, Step
+from .step import Noise, Sampler, Step
 
 
 def _advance(x: Images, slope: Images, now: NoiseLevel, then: NoiseLevel) -> Images:
@@ -32,7 +32,7 @@ def _slope(seen: Prediction) -> Images:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heun:
+class Heun(Sampler):
     """Second order, two evaluations a step."""
 
     def __call__(
@@ -49,3 +49,11 @@ class Heun:
                 slope = (slope + _slope(ahead)) / 2
             x = _advance(x, slope, now, then)
         yield Step(x, x, 0.0)
+
+    def evaluations(self, grid: Grid) -> list[float]:
+        times: list[float] = grid[:-1].tolist()
+        inner: list[float] = grid[1:-1].tolist()
+        return times + inner
+
+
+HEUN = Heun()

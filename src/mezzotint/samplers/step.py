@@ -1,8 +1,8 @@
 """What every sampler takes and gives."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from ..diffusion.denoiser import Denoiser, Labels
 from ..diffusion.level import Images
@@ -29,15 +29,31 @@ class Step:
         return self.t == 0
 
 
-@runtime_checkable
-class Sampler(Protocol):
+class Sampler(ABC):
     """A way from noise to an image.
 
-    Called with the noise ``x`` (batch, channels, height, width), a grid of n + 1 times and labels
-    (batch,) or None, it yields n + 1 steps. ``noise`` is asked only by samplers that are random.
-    All history lives in the generator: two calls never meet.
+    All history lives in the generator that a call returns: two calls never meet.
     """
 
+    @abstractmethod
     def __call__(
         self, denoiser: Denoiser, x: Images, grid: Grid, labels: Labels | None, noise: Noise
-    ) -> Iterator[Step]: ...
+    ) -> Iterator[Step]:
+        """Walk from noise to images.
+
+        Args:
+            denoiser: what sees the image behind the noise.
+            x: pure noise (batch, channels, height, width).
+            grid: n + 1 falling times, from 1 to 0.
+            labels: classes (batch,), or None.
+            noise: asked for fresh noise by samplers that are random, and by them alone.
+
+        Yields:
+            n + 1 steps, the first at t = 1, the last the image.
+        """
+
+    def evaluations(self, grid: Grid) -> list[float]:
+        """The times at which a denoiser is asked on the way down a grid: once a step, unless a sampler says
+        otherwise."""
+        times: list[float] = grid[:-1].tolist()
+        return times

@@ -1,7 +1,6 @@
 """Optimizers, by name, and the learning rate as a function of the step."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -53,13 +52,6 @@ def muon(network: nn.Module, training: Training) -> torch.optim.Optimizer:
         {"params": rest, "weight_decay": 0.0, "lr_scale": ADAMW_SCALE},
     ]
     return Muon(groups, training.learning_rate, can_fuse(parameters))
-
-
-OPTIMIZERS: dict[str, Callable[[nn.Module, Training], torch.optim.Optimizer]] = {
-    "adam": adam,
-    "adamw": adamw,
-    "muon": muon,
-}
 
 
 def adam_groups(groups: list[dict[str, Any]], training: Training) -> torch.optim.Optimizer:

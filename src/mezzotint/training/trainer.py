@@ -20,6 +20,7 @@ from ..data import ImageData
 from ..diffusion.denoiser import NetworkDenoiser
 from ..objectives.base import Noise, Objective
 from ..recipe.schema import Training
+from ..registry import OPTIMIZERS
 from ..utils import pixels
 from ..utils.device import deterministic, has_gpu, pick_precision, place, processor
 from ..utils.progress import bar
@@ -27,7 +28,7 @@ from ..utils.randomness import Stream, derived_seed, generator
 from .batches import balanced_rows, batch_indices
 from .ema import Ema
 from .monitor import Monitor, StepResult
-from .optimizers import OPTIMIZERS, adam_groups, learning_rate
+from .optimizers import adam_groups, learning_rate
 from .sharding import shard, whole
 from .signals import Stopped, StopRequest, stop_on_signal
 from .state import TrainingState
@@ -81,8 +82,7 @@ class Trainer:
         self.images = data.images.to(self.device)
         self.labels = data.labels.to(self.device) if data.classes else None
         # The rows of the data that make up an epoch.
-        balanced = settings.balance == "classes" and bool(data.classes)
-        self.rows = balanced_rows(data.labels) if balanced else None
+        self.rows = balanced_rows(data.labels) if settings.balance == "classes" else None
         self.state = self._initial_state(denoiser.network)
         self.wrapped = self._wrap(self.state.network)
         self.denoiser = dataclasses.replace(denoiser, network=self.wrapped)

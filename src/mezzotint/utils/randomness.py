@@ -4,6 +4,8 @@ A generator belongs to one place of one stream: a training step, an epoch, an im
 the same place draw the same numbers, however they got there.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 import numpy as np
@@ -53,3 +55,11 @@ def derived_seed(seed: int, *path: int) -> int:
         raise ValueError(f"the seed must be a whole number from 0 to 2**63 - 1, not {seed!r}")
     low, high = np.random.SeedSequence(seed, spawn_key=path).generate_state(2, np.uint32).tolist()
     return int(high) << 32 | int(low)
+
+
+@contextmanager
+def seeded(seed: int, *path: int) -> Iterator[None]:
+    """Seed torch's own generator with a place for the block, and put it back; see :func:`generator`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, *path))
+        yield

@@ -1,0 +1,38 @@
+"""The section ``[net]`` of a recipe: one for each network, told apart by ``name``.
+
+``network`` names the module, which is called with ``size``, ``channels`` and ``num_classes`` of the images
+and the fields of its section.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .fields import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lean:
+    """The lean two-level U-Net for CPUs."""
+
+    network: ClassVar[str] = "mezzotint.nets:Lean"
+
+    name: str = "lean"
+    width: int = option(32, "channels at the upper level, twice that at the lower", least=1)
+    blocks: int = option(2, "residual blocks per level, down and up", least=1)
+    patch: int = option(2, "pixels folded into channels, per side", least=1)
+    embedding: int = option(128, "width of the time and label embedding", least=2)
+    heads: int = option(4, "heads of attention", least=1)
+    groups: int = option(8, "groups of each group norm", least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNet:
+    """The original system's U-Net."""
+
+    network: ClassVar[str] = "mezzotint.nets:UNet"
+
+    name: str = "unet"
+    width: int = option(64, "channels at the first level, doubled at each further one", least=1)
+    depth: int = option(4, "levels", least=1, most=8)
+    embedding: int = option(128, "width of the time and label embedding", least=2)
+    groups: int = option(8, "groups of each group norm", least=1)

@@ -1,0 +1,184 @@
+"""Every name that a recipe can say, and where the part of that name is.
+
+Nothing is imported before a part is asked for, so that ``--help`` knows all names and loads no torch. A part
+of your own needs a file and one line, such as ``SCHEDULES["mine"] = "my_package.schedules:mine"``.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+
+    from .data import Frame, ImageData
+    from .diffusion.level import Coefficient, NoiseLevel
+    from .diffusion.parametrizations import Parametrization
+    from .diffusion.schedules import Schedule
+    from .objectives.losses import Residual
+    from .objectives.times import Uniforms
+    from .samplers.grids import Grid
+    from .samplers.step import Sampler
+
+T = TypeVar("T")
+
+
+def load(place: str) -> Any:
+    """What ``module:attribute`` names."""
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """Parts by name, each imported when it is first asked for.
+
+    Args:
+        places: ``module:attribute`` of each, in the order in which they are listed.
+    """
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = dict(places)
+
+    def __getitem__(self, name: str) -> T:
+        part: T = load(self._places[name])
+        return part
+
+    def __setitem__(self, name: str, place: str) -> None:
+        """Add a part of your own, or take the place of one of ours."""
+        self._places[name] = place
+
+    def __delitem__(self, name: str) -> None:
+        del self._places[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+SCHEDULES: "Registry[Callable[..., Schedule]]" = Registry(
+    {
+        "linear": "mezzotint.diffusion.schedules:linear",
+        "cosine": "mezzotint.diffusion.schedules:cosine",
+        "original-linear": "mezzotint.diffusion.schedules:original_linear",
+        "original-cosine": "mezzotint.diffusion.schedules:original_cosine",
+        "flow": "mezzotint.diffusion.schedules:flow",
+    }
+)
+
+PARAMETRIZATIONS: "Registry[Parametrization]" = Registry(
+    {
+        "eps": "mezzotint.diffusion.parametrizations:eps",
+        "x0": "mezzotint.diffusion.parametrizations:x0",
+        "v": "mezzotint.diffusion.parametrizations:v",
+        "flow": "mezzotint.diffusion.parametrizations:flow",
+    }
+)
+
+LOSSES: "Registry[Callable[[Residual], Residual]]" = Registry(
+    {
+        "l1": "mezzotint.objectives.losses:l1",
+        "l2": "mezzotint.objectives.losses:l2",
+        "huber": "mezzotint.objectives.losses:huber",
+    }
+)
+
+WEIGHTINGS: "Registry[Callable[[NoiseLevel, Parametrization], Coefficient]]" = Registry(
+    {
+        "constant": "mezzotint.objectives.losses:constant",
+        "min-snr": "mezzotint.objectives.losses:min_snr",
+    }
+)
+
+TIMES: "Registry[Callable[[Uniforms], Uniforms]]" = Registry(
+    {
+        "uniform": "mezzotint.objectives.times:uniform",
+        "stratified": "mezzotint.objectives.times:stratified",
+        "logit-normal": "mezzotint.objectives.times:logit_normal",
+    }
+)
+
+OBJECTIVES: Registry[Any] = (
+    Registry(  # the section of the recipe, which names what makes the objective
+        {
+            "denoising": "mezzotint.recipe.objectives:Denoising",
+            "distillation": "mezzotint.recipe.objectives:Distillation",
+            "refinement": "mezzotint.recipe.objectives:Refinement",
+            "adversarial": "mezzotint.recipe.objectives:AdversarialRefinement",
+        }
+    )
+)
+
+NETS: Registry[Any] = Registry(  # the section of the recipe, which names the network
+    {
+        "lean": "mezzotint.recipe.nets:Lean",
+        "unet": "mezzotint.recipe.nets:UNet",
+    }
+)
+
+OPTIMIZERS: "Registry[Callable[..., torch.optim.Optimizer]]" = Registry(
+    {
+        "adam": "mezzotint.training.optimizers:adam",
+        "adamw": "mezzotint.training.optimizers:adamw",
+        "muon": "mezzotint.training.optimizers:muon",
+    }
+)
+
+SAMPLERS: "Registry[Sampler]" = Registry(
+    {
+        "ddpm": "mezzotint.samplers.ddpm:SMALL",
+        "ddpm-large": "mezzotint.samplers.ddpm:LARGE",
+        "ddim": "mezzotint.samplers.ddim:DETERMINISTIC",
+        "dpm++": "mezzotint.samplers.dpm:DPM_SOLVER",
+        "heun": "mezzotint.samplers.heun:HEUN",
+        "consistency": "mezzotint.samplers.consistency:MULTISTEP",
+    }
+)
+
+GRIDS: "Registry[Callable[[Schedule, int], Grid]]" = Registry(
+    {
+        "linspace": "mezzotint.samplers.grids:linspace",
+        "trailing": "mezzotint.samplers.grids:trailing",
+        "quadratic": "mezzotint.samplers.grids:quadratic",
+        "log-snr": "mezzotint.samplers.grids:log_snr",
+    }
+)
+
+DATASETS: "Registry[Callable[..., ImageData]]" = Registry(
+    {
+        "mnist": "mezzotint.data.idx_sets:MNIST",
+        "fashion-mnist": "mezzotint.data.idx_sets:FASHION_MNIST",
+        "kmnist": "mezzotint.data.idx_sets:KMNIST",
+        "emnist-byclass": "mezzotint.data.idx_sets:EMNIST_BYCLASS",
+        "emnist-bymerge": "mezzotint.data.idx_sets:EMNIST_BYMERGE",
+        "emnist-balanced": "mezzotint.data.idx_sets:EMNIST_BALANCED",
+        "emnist-letters": "mezzotint.data.idx_sets:EMNIST_LETTERS",
+        "emnist-digits": "mezzotint.data.idx_sets:EMNIST_DIGITS",
+        "emnist-mnist": "mezzotint.data.idx_sets:EMNIST_MNIST",
+        "cifar10": "mezzotint.data.cifar:CIFAR10",
+        "cifar100": "mezzotint.data.cifar:CIFAR100",
+    }
+)
+
+FORMATS: "Registry[Callable[[str, str, Frame, str], ImageData]]" = Registry(
+    {
+        "folder": "mezzotint.data.folders:from_folder",
+        "npz": "mezzotint.data.arrays:from_npz",
+        "idx": "mezzotint.data.arrays:from_idx",
+        "celeba": "mezzotint.data.folders:from_celeba",
+        "hf": "mezzotint.data.hub:from_hub",
+    }
+)
+"""Files of one's own, named as ``format:PATH``."""
+
+CLASSIFIERS: Registry[Any] = Registry(
+    {
+        "plain": "mezzotint.nets.classifiers:Plain",
+        "residual": "mezzotint.nets.classifiers:Residual",
+    }
+)
+"""The classifiers that measure."""
