@@ -15,7 +15,7 @@ from mezzotint.data import ImageData, ImageSpec
 from mezzotint.data.idx_sets import MNIST as mnist
 from mezzotint.data.samples import Samples, read_images
 from mezzotint.evaluation import evaluate as evaluation
-from mezzotint.evaluation.features import SHIPPED, load_classifier, look
+from mezzotint.evaluation.features import SHIPPED, extract_features, load_classifier
 from mezzotint.evaluation.inception import inception_fid
 from mezzotint.evaluation.measure import MEASURES, Reference, make_reference, measure
 from mezzotint.model import load
@@ -43,7 +43,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", SHIPPED.values())
 def test_shipped_classifiers_are_right_on_the_test_split(name: str) -> None:
     test = mnist("test")
-    seen = look(load_classifier(name), test.images)
+    seen = extract_features(load_classifier(name), test.images)
     assert (seen.logits.argmax(1) == test.labels).float().mean() >= 0.995
     assert 64 <= seen.features.shape[1] <= 256
 

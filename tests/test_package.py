@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from importlib import resources
@@ -86,3 +87,30 @@ def test_every_module_class_and_function_that_is_public_is_explained(path):
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_module_is_longer_than_300_lines(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+CITATION = re.compile(
+    r"([A-Z][A-Za-z-]+(?: et al\.| and [A-Z][A-Za-z]+)?) \(?((?:19|20)\d\d[a-z]?)(?=[,;:.)\s\"])"
+)
+NO_NAMES = {"January", "February", "Python"}
+
+
+def test_every_citation_has_an_entry_in_the_bibliography() -> None:
+    page = (ROOT / "docs" / "bibliography.md").read_text(encoding="utf-8")
+    cited = set()
+    for path in MODULES:
+        text = " ".join(path.read_text(encoding="utf-8").replace("#", " ").split())
+        for who, year in CITATION.findall(text):
+            if who not in NO_NAMES:
+                cited.add(f"{who} {year}")
+    assert len(cited) > 40
+    missing = {name for name in cited if f"| {name} |" not in page}
+    assert not missing
+
+
+def test_every_entry_of_the_bibliography_has_a_title_and_a_link() -> None:
+    page = (ROOT / "docs" / "bibliography.md").read_text(encoding="utf-8")
+    entries = [line for line in page.splitlines() if line.startswith("|")][2:]
+    assert len(entries) > 40
+    for entry in entries:
+        assert re.fullmatch(r"\| .+ \d{4}b? \| \[.+\]\(https://[^)]+\) \|", entry), entry

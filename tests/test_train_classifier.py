@@ -10,7 +10,7 @@ import torch
 
 from common import tiny_data
 from mezzotint.cli import main
-from mezzotint.evaluation.features import load_classifier, look
+from mezzotint.evaluation.features import extract_features, load_classifier
 
 
 def run(*words: str) -> None:
@@ -49,7 +49,7 @@ def test_a_judge_of_ones_own_and_the_command_that_makes_it_again(
     judge = load_classifier(out)
     assert judge.classes == ("0", "1")
     images = torch.zeros(2, 1, 16, 16, dtype=torch.uint8)
-    assert look(judge, images).logits.shape == (2, 2)
+    assert extract_features(judge, images).logits.shape == (2, 2)
     card = out.with_suffix(".md").read_text()
     assert judge.sha256 in card
     found = re.search(r"again: `mezzotint (.*)`", card)

@@ -1,5 +1,7 @@
 """The original system in its own words, a thin face over the rest of the package.
 
+The original is GabiYamato/DDPM-diffusion, https://github.com/GabiYamato/DDPM-diffusion.
+
     from mezzotint.classic import GabiDiffUnet, sampling
     model = GabiDiffUnet(in_channels=1, image_size=32)
     model.load_state_dict(torch.load("saved_model.pth", weights_only=True)["model"])

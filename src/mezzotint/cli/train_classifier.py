@@ -52,7 +52,7 @@ def train_classifier(
     if epochs < 1:
         raise RecipeError(f"epochs = {epochs}: it must be at least 1")
     from .. import build
-    from ..evaluation.features import load_classifier, look, save_classifier
+    from ..evaluation.features import extract_features, load_classifier, save_classifier
     from ..evaluation.train_classifier import ClassifierRecipe
     from ..evaluation.train_classifier import train_classifier as fit
     from ..utils.device import pick_device, prepare
@@ -68,7 +68,7 @@ def train_classifier(
     network = fit(recipe, train, pick_device(device or "cpu"))
     save_classifier(out, network, kind, train, f"{data}, training split", recipe)
     classifier = load_classifier(out)
-    wrong = int((look(classifier, test.images).logits.argmax(1) != test.labels).sum())
+    wrong = int((extract_features(classifier, test.images).logits.argmax(1) != test.labels).sum())
     share = f"{1 - wrong / len(test):.2%} right"
     settings = {
         "kind": kind,

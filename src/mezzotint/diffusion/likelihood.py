@@ -1,4 +1,4 @@
-"""How many bits per dimension does a model need for an image it has not seen?
+"""How many bits per dimension does a model need for an image it has not prediction?
 
 Images are uint8 values, 256 levels of width 2/255 on [-1, 1]. Two answers:
 
@@ -40,10 +40,10 @@ def bits_per_dimension(nats: Nats, images: Images) -> Nats:
 
 def _cleanest(schedule: Schedule, log_snr: float) -> Tensor:
     """``log_snr``, or that of the first step of a table, whichever is noisier."""
-    wanted = torch.tensor(log_snr, dtype=torch.float64)
+    limit = torch.tensor(log_snr, dtype=torch.float64)
     if schedule.timesteps is None:
-        return wanted
-    return wanted.minimum(schedule.log_snr(torch.tensor(1 / schedule.timesteps).double()))
+        return limit
+    return limit.minimum(schedule.log_snr(torch.tensor(1 / schedule.timesteps).double()))
 
 
 def _discrete_log_likelihood(x0: Images, level: NoiseLevel, z: Images) -> Nats:
@@ -60,7 +60,7 @@ def variational_bound(
     denoiser: Denoiser,
     x0: Images,
     labels: Labels | None,
-    source: torch.Generator,
+    generator: torch.Generator,
     times: int = 16,
 ) -> Nats:
     """The bound on -log p of each image, in nats, from ``times`` stratified noise levels.
@@ -73,7 +73,7 @@ def variational_bound(
     last, first = schedule.level(schedule.time_of(low)), schedule.level(schedule.time_of(high))
 
     def noise() -> Images:
-        return torch.randn(x0.shape, generator=source, dtype=x0.dtype).to(x0.device)
+        return torch.randn(x0.shape, generator=generator, dtype=x0.dtype).to(x0.device)
 
     mean_square = scale(last.alpha, x0).square()
     variance = last.sigma.square().to(x0)
@@ -81,7 +81,7 @@ def variational_bound(
     reconstruction = -_discrete_log_likelihood(x0, first, diffuse(x0, noise(), first))
     total = torch.zeros(len(x0), dtype=torch.float64)
     for k in range(times):
-        u = (k + torch.rand(len(x0), generator=source, dtype=torch.float64)) / times
+        u = (k + torch.rand(len(x0), generator=generator, dtype=torch.float64)) / times
         log_snr = torch.lerp(low, high, u)
         t = schedule.time_of(log_snr)
         level = schedule.level(t)
@@ -95,7 +95,7 @@ def flow_log_likelihood(
     denoiser: Denoiser,
     x0: Images,
     labels: Labels | None,
-    source: torch.Generator,
+    generator: torch.Generator,
     steps: int = 50,
     start: float = 1e-3,
 ) -> Nats:
@@ -118,9 +118,9 @@ def flow_log_likelihood(
         t, level = level_of(u)
         with torch.enable_grad():
             y = y.detach().requires_grad_()
-            seen = denoiser(scale(level.alpha + level.sigma, y), t, labels)
-            velocity = seen.eps - seen.x0
-            signs = torch.randint(0, 2, y.shape, generator=source).to(y) * 2 - 1
+            prediction = denoiser(scale(level.alpha + level.sigma, y), t, labels)
+            velocity = prediction.eps - prediction.x0
+            signs = torch.randint(0, 2, y.shape, generator=generator).to(y) * 2 - 1
             (product,) = torch.autograd.grad((velocity * signs).sum(), y)
         return velocity.detach(), (product * signs).flatten(1).sum(1).cpu().double()
 
@@ -135,16 +135,20 @@ def flow_log_likelihood(
     return normal.cpu().double() + dimensions * (sizes[1] / sizes[0]).log() + change
 
 
-def dequantized(x0: Images, source: torch.Generator) -> Images:
+def dequantized(x0: Images, generator: torch.Generator) -> Images:
     """Images with each level of grey spread evenly over its width, in (-1 - 1/255, 1 + 1/255)."""
-    noise = torch.rand(x0.shape, generator=source, dtype=x0.dtype).to(x0.device) - 0.5
+    noise = torch.rand(x0.shape, generator=generator, dtype=x0.dtype).to(x0.device) - 0.5
     return x0 + noise * (2 / 255)
 
 
 def flow_bits(
-    denoiser: Denoiser, x0: Images, labels: Labels | None, source: torch.Generator, steps: int = 50
+    denoiser: Denoiser,
+    x0: Images,
+    labels: Labels | None,
+    generator: torch.Generator,
+    steps: int = 50,
 ) -> Nats:
     """Bits per dimension of uint8 images by the probability flow, an upper bound for the discrete
     likelihood (Theis et al. 2016): each level has a volume of 2/255 per dimension."""
-    log_p = flow_log_likelihood(denoiser, dequantized(x0, source), labels, source, steps)
+    log_p = flow_log_likelihood(denoiser, dequantized(x0, generator), labels, generator, steps)
     return bits_per_dimension(-log_p - x0[0].numel() * math.log(2 / 255), x0)

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from .requirements import need
+from .requirements import require_samples
 
 Logits = Float[Tensor, "n classes"]
 
@@ -20,7 +20,7 @@ def confusion_matrix(
 
 def accuracy(logits: Logits, labels: Int64[Tensor, " n"]) -> float:
     """The share of images seen as what their label says. Raises TooFewImages for none."""
-    need(logits, 1, "accuracy")
+    require_samples(logits, 1, "accuracy")
     return (logits.argmax(1) == labels).double().mean().item()
 
 
@@ -30,7 +30,7 @@ def inception_score(logits: Logits) -> float:
 
     Raises TooFewImages for fewer than 2.
     """
-    need(logits, 2, "the Inception Score")
+    require_samples(logits, 2, "the Inception Score")
     log_p = logits.double().log_softmax(1)
     p = log_p.exp()
     marginal = p.mean(0, keepdim=True)

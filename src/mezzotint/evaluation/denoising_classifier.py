@@ -12,7 +12,7 @@ from ..diffusion.process import diffuse
 
 @torch.inference_mode()
 def denoising_errors(
-    denoiser: Denoiser, x0: Images, classes: int, source: torch.Generator, draws: int = 8
+    denoiser: Denoiser, x0: Images, classes: int, generator: torch.Generator, draws: int = 8
 ) -> Float[Tensor, "batch classes"]:
     """The mean squared error of x0 under each label, over ``draws`` noise levels between 0.3 and 0.9,
     where the class still matters and something of the image is left.
@@ -21,12 +21,12 @@ def denoising_errors(
     """
     errors = torch.zeros(len(x0), classes)
     for k in range(draws):
-        u = (k + torch.rand(len(x0), generator=source, dtype=torch.float64)) / draws
+        u = (k + torch.rand(len(x0), generator=generator, dtype=torch.float64)) / draws
         t = denoiser.schedule.snap(0.3 + 0.6 * u)
-        eps = torch.randn(x0.shape, generator=source).to(x0)
+        eps = torch.randn(x0.shape, generator=generator).to(x0)
         x_t = diffuse(x0, eps, denoiser.schedule.level(t))
         for label in range(classes):
             labels = torch.full((len(x0),), label, device=x0.device)
-            seen = denoiser(x_t, t, labels)
-            errors[:, label] += (seen.x0 - x0).square().flatten(1).mean(1).cpu() / draws
+            prediction = denoiser(x_t, t, labels)
+            errors[:, label] += (prediction.x0 - x0).square().flatten(1).mean(1).cpu() / draws
     return errors

@@ -40,7 +40,7 @@ class Classifier:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ClassifierOutput:
     """What a classifier says of images: features (n, d) and logits (n, classes)."""
 
     features: Float[Tensor, "n d"]
@@ -94,9 +94,9 @@ def save_classifier(
 
 
 @torch.inference_mode()
-def look(
+def extract_features(
     classifier: Classifier, images: UInt8[Tensor, "n channels height width"], batch: int = 500
-) -> Seen:
+) -> ClassifierOutput:
     """Show ``images`` to the classifier, brought to its size (bilinear, antialiased) if need be.
 
     Raises ValueError where the channels differ.
@@ -115,4 +115,4 @@ def look(
         f, y = classifier.network(x.to(memory_format=torch.channels_last))
         features.append(f.cpu())
         logits.append(y.cpu())
-    return Seen(torch.cat(features).clone(), torch.cat(logits).clone())
+    return ClassifierOutput(torch.cat(features).clone(), torch.cat(logits).clone())

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .requirements import Features, need
+from .requirements import Features, require_samples
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Moments:
 
 def moments(features: Features) -> Moments:
     """The moments of features (n, d). Raises TooFewImages for n < 2."""
-    need(features, 2, "a Frechet distance")
+    require_samples(features, 2, "a Frechet distance")
     x = features.double()
     mean = x.mean(0)
     return Moments(len(x), mean, (x - mean).T @ (x - mean) / (len(x) - 1))

@@ -5,7 +5,7 @@ a function of the images alone."""
 import torch
 from torch import Tensor
 
-from .requirements import Features, need
+from .requirements import Features, require_samples
 
 
 def _kernel_sum(x: Tensor, y: Tensor, chunk: int = 1000) -> Tensor:
@@ -21,7 +21,7 @@ def kernel_distance(a: Features, b: Features) -> float:
     Raises TooFewImages for sets of fewer than 2.
     """
     for features in (a, b):
-        need(features, 2, "KID")
+        require_samples(features, 2, "KID")
     x, y = a.float(), b.float()
     n, m = len(x), len(y)
     own_x = (x.square().sum(1).double() / x.shape[1] + 1).pow(3).sum()

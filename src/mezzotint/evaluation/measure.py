@@ -18,7 +18,7 @@ from ..data import ImageData
 from ..utils.files import cache_folder, whole_file
 from ..utils.randomness import generator
 from .classification import accuracy, confusion_matrix, inception_score
-from .features import Classifier, Seen, look
+from .features import Classifier, ClassifierOutput, extract_features
 from .frechet import frechet_distance, moments
 from .kid import kernel_distance
 from .memorization import Neighbours, nearest
@@ -57,8 +57,8 @@ class Reference:
     test: ImageData
     judge: Classifier
     witness: Classifier
-    test_by_judge: Seen
-    test_by_witness: Seen
+    test_by_judge: ClassifierOutput
+    test_by_witness: ClassifierOutput
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Measured:
     values: dict[str, float]
     confusion: Int64[Tensor, "classes classes"] | None
     neighbours: Neighbours
-    by_judge: Seen
+    by_judge: ClassifierOutput
 
 
 def make_reference(
@@ -76,7 +76,12 @@ def make_reference(
 ) -> Reference:
     """Look at the test split once with both classifiers."""
     return Reference(
-        train, test, judge, witness, look(judge, test.images), look(witness, test.images)
+        train,
+        test,
+        judge,
+        witness,
+        extract_features(judge, test.images),
+        extract_features(witness, test.images),
     )
 
 
@@ -104,7 +109,10 @@ def measure(
 ) -> Measured:
     """Every measure that images (and labels, for accuracy) allow."""
     check_images(images, labels, reference)
-    seen, again = look(reference.judge, images), look(reference.witness, images)
+    seen, again = (
+        extract_features(reference.judge, images),
+        extract_features(reference.witness, images),
+    )
     real, real_again = reference.test_by_judge, reference.test_by_witness
     values = {
         "digit_fid": frechet_distance(moments(seen.features), moments(real.features)),

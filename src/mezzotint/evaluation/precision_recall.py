@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .requirements import Features, need
+from .requirements import Features, require_samples
 
 K = 5
 
@@ -28,7 +28,7 @@ def precision_recall_density_coverage(
 ) -> dict[str, float]:
     """The four numbers. Raises TooFewImages where a set has no k other points."""
     for features in (real, generated):
-        need(features, k + 1, f"precision and recall with k = {k}")
+        require_samples(features, k + 1, f"precision and recall with k = {k}")
     real, generated = real.float(), generated.float()
     real_radii, generated_radii = _radii(real, k), _radii(generated, k)
     inside = torch.zeros(len(generated))

@@ -10,7 +10,7 @@ class TooFewImages(ValueError):
     """There are not enough images for a measure to mean anything."""
 
 
-def need(features: Features, minimum: int, measure: str) -> None:
+def require_samples(features: Features, minimum: int, measure: str) -> None:
     """Refuse fewer than ``minimum`` images, and features that are not finite.
 
     Raises TooFewImages naming the minimum, ValueError on NaN or infinity.

@@ -1,8 +1,8 @@
 """The recipe: everything that decides a run, as a tree of frozen dataclasses.
 
-Each field carries its default, its range and its explanation, from which flags, ``--help``, TOML and
-error messages are made (``options.py``). Nothing here imports torch; the names in the ``Literal``
-types are the keys of the registries, which the tests compare.
+Each field carries its default, its range or its choices, and its explanation, from which flags, ``--help``,
+TOML and error messages are made (``recipe/toml.py``). Nothing here imports torch: the choices are the names
+of a registry.
 """
 
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A training run, from a recipe to a folder (``run_writer.py`` says what is in it)."""
+"""A training run, from a recipe to a folder (``runs/folder.py`` says what is in it)."""
 
 import sys
 import time

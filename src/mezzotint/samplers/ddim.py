@@ -32,12 +32,13 @@ class DDIM(Sampler):
     ) -> Iterator[Step]:
         level = denoiser.schedule.level
         for t, s in pairwise(grid):
-            now, then = level(t), level(s)
-            seen = denoiser(x, t, labels)
-            yield Step(x, seen.x0, t.item())
-            renewed = self.eta**2 * transition_variance(now, then) * (then.sigma / now.sigma) ** 2
-            kept = (then.sigma.square() - renewed).clamp(min=0).sqrt()
-            x = diffuse(seen.x0, seen.eps, NoiseLevel(then.alpha, kept))
+            level_t, level_s = level(t), level(s)
+            prediction = denoiser(x, t, labels)
+            yield Step(x, prediction.x0, t.item())
+            ratio = level_s.sigma / level_t.sigma
+            renewed = self.eta**2 * transition_variance(level_t, level_s) * ratio**2
+            old_noise = (level_s.sigma.square() - renewed).clamp(min=0).sqrt()
+            x = diffuse(prediction.x0, prediction.eps, NoiseLevel(level_s.alpha, old_noise))
             if renewed > 0:
                 x = x + scale(renewed.sqrt(), noise())
         yield Step(x, x, 0.0)

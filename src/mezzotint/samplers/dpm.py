@@ -30,15 +30,15 @@ class DPMSolver(Sampler):
         level = denoiser.schedule.level
         x0_before, h_before = x, None
         for t, s in pairwise(grid):
-            now, then = level(t), level(s)
+            level_t, level_s = level(t), level(s)
             x0 = denoiser(x, t, labels).x0
             yield Step(x, x0, t.item())
-            h = (then.log_snr - now.log_snr) / 2
+            h = (level_s.log_snr - level_t.log_snr) / 2
             d = x0
             if h_before is not None and h.isfinite() and h_before.isfinite():
                 d = x0 + scale(h / (2 * h_before), x0 - x0_before)
-            ratio = then.sigma / now.sigma
-            x = scale(ratio, x) + scale(then.alpha - now.alpha * ratio, d)
+            ratio = level_s.sigma / level_t.sigma
+            x = scale(ratio, x) + scale(level_s.alpha - level_t.alpha * ratio, d)
             x0_before, h_before = x0, h
         yield Step(x, x, 0.0)
 

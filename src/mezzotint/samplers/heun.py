@@ -20,15 +20,16 @@ from .grids import Grid
 from .step import Noise, Sampler, Step
 
 
-def _advance(x: Images, slope: Images, now: NoiseLevel, then: NoiseLevel) -> Images:
+def _advance(x: Images, slope: Images, level_t: NoiseLevel, level_s: NoiseLevel) -> Images:
     """Follow ``slope`` = dy/du from one level to another."""
-    size_now, size_then = now.alpha + now.sigma, then.alpha + then.sigma
-    du = then.sigma / size_then - now.sigma / size_now
-    return scale(size_then / size_now, x) + scale(size_then * du, slope)
+    size_t = level_t.alpha + level_t.sigma
+    size_s = level_s.alpha + level_s.sigma
+    du = level_s.sigma / size_s - level_t.sigma / size_t
+    return scale(size_s / size_t, x) + scale(size_s * du, slope)
 
 
-def _slope(seen: Prediction) -> Images:
-    return seen.eps - seen.x0
+def _slope(prediction: Prediction) -> Images:
+    return prediction.eps - prediction.x0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +41,14 @@ class Heun(Sampler):
     ) -> Iterator[Step]:
         level = denoiser.schedule.level
         for t, s in pairwise(grid):
-            now, then = level(t), level(s)
-            seen = denoiser(x, t, labels)
-            yield Step(x, seen.x0, t.item())
-            slope = _slope(seen)
+            level_t, level_s = level(t), level(s)
+            prediction = denoiser(x, t, labels)
+            yield Step(x, prediction.x0, t.item())
+            slope = _slope(prediction)
             if s > 0:
-                ahead = denoiser(_advance(x, slope, now, then), s, labels)
+                ahead = denoiser(_advance(x, slope, level_t, level_s), s, labels)
                 slope = (slope + _slope(ahead)) / 2
-            x = _advance(x, slope, now, then)
+            x = _advance(x, slope, level_t, level_s)
         yield Step(x, x, 0.0)
 
     def evaluations(self, grid: Grid) -> list[float]:
