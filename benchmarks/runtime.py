@@ -1,4 +1,4 @@
-"""What each setting of the machine is worth (``mezzotint.runtime.SETTINGS``): the same steps with all of
+"""What each setting of the machine is worth (``mezzotint.utils.device.SETTINGS``): the same steps with all of
 them, without one, and without any.
 
     python benchmarks/runtime.py              # about eight minutes on two cores

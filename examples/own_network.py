@@ -53,7 +53,16 @@ trainer.run()
 
 trained = NetworkDenoiser(trainer.state.sampling_network, Flow(), flow)
 grid, labels = make_grid("trailing", Flow(), 20), torch.arange(10)
-steps = denoise(Guided(trained, 2.0), Heun(), grid, labels, range(10), data.spec.shape, seed=4)
-images = torch.cat([to_uint8(step.x) for step in steps if step.final])
+steps = denoise(
+    Guided(trained, 2.0),
+    Heun(),
+    grid,
+    labels,
+    range(10),
+    data.spec.shape,
+    seed=4,
+    device=trainer.device,
+)
+images = torch.cat([to_uint8(step.x.cpu()) for step in steps if step.final])
 to_pillow(tile(images, 10), 4).save("own-network.png")
 print("own-network.png")

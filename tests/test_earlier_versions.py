@@ -14,7 +14,7 @@ from common import tiny_data
 from mezzotint import build, load, weights
 from mezzotint.recipe.fields import RecipeError
 from mezzotint.recipe.objectives import AdversarialRefinement, Denoising, Distillation, Refinement
-from mezzotint.recipe.presets import RECIPES
+from mezzotint.recipe.presets import RECIPES, find
 from mezzotint.recipe.toml import from_toml, override, to_toml
 from mezzotint.recipe.versions import MOVED, upgrade
 from mezzotint.runs.train import train
@@ -108,3 +108,19 @@ def test_a_run_goes_on_to_the_weights_it_would_have_had(
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
     assert weights.read(run / "model.safetensors")[1] == weights.read(run / "end.safetensors")[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"{name} = 3" for name in ("sampling", "training", "data", "distillation", "refinement")],
+)
+def test_a_broken_recipe_of_version_0_1_is_refused_in_words(text: str) -> None:
+    with pytest.raises(RecipeError, match="is a section of keys, not the value 3"):
+        from_toml(text)
+
+
+def test_a_file_of_ones_own_that_says_format_1_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('format = 1\nbase = "ddpm"\n[diffusion]\nschedule = "linear"\n')
+    with pytest.raises(RecipeError, match="is of format 1"):
+        find(str(path))

@@ -17,10 +17,11 @@ from mezzotint.data.samples import Samples, read_images
 from mezzotint.evaluation import evaluate as evaluation
 from mezzotint.evaluation.features import SHIPPED, extract_features, load_classifier
 from mezzotint.evaluation.inception import inception_fid
-from mezzotint.evaluation.measure import MEASURES, Reference, make_reference, measure
+from mezzotint.evaluation.measure import Reference, make_reference, measure
 from mezzotint.model import load
 from mezzotint.recipe.fields import RecipeError
 from mezzotint.recipe.schema import Data
+from mezzotint.registry import MEASURES
 from models import random_model_file
 
 

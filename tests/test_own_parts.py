@@ -13,13 +13,21 @@ import torch
 
 from mezzotint import build, load
 from mezzotint.cli import main
-from mezzotint.evaluation.evaluate import evaluations
+from mezzotint.data import ImageData
+from mezzotint.data.samples import Samples
+from mezzotint.evaluation.evaluate import evaluate_images, evaluations
+from mezzotint.evaluation.features import SHIPPED, load_classifier
+from mezzotint.evaluation.measure import make_reference
+from mezzotint.evaluation.report import table
+from mezzotint.objectives import DenoisingObjective
 from mezzotint.recipe.fields import RecipeError
 from mezzotint.recipe.presets import as_recipe
+from mezzotint.recipe.schema import Data
 from mezzotint.registry import (
     DATASETS,
     GRIDS,
     LOSSES,
+    MEASURES,
     NETS,
     OBJECTIVES,
     OPTIMIZERS,
@@ -31,6 +39,7 @@ from mezzotint.registry import (
     Registry,
 )
 from mezzotint.runs.train import train
+from mezzotint.training.trainer import Trainer
 
 FILES = {
     "parts": '''
@@ -38,6 +47,7 @@ import torch
 from mezzotint.data import ImageData
 from mezzotint.diffusion.level import NoiseLevel
 from mezzotint.diffusion.schedules import Schedule
+from mezzotint.evaluation.measures import Measure
 from mezzotint.samplers import DDIM, Sampler
 
 
@@ -100,6 +110,13 @@ class Twice(Sampler):
 
 
 TWICE = Twice()
+
+
+def brightness(subject, real):
+    return subject.images.float().mean().item()
+
+
+BRIGHTNESS = Measure(label="mean brightness", decimals=1, better="like the floor", compute=brightness)
 ''',
     "net": """
 from dataclasses import dataclass
@@ -173,6 +190,7 @@ LINES: list[tuple[Registry[Any], str]] = [
     (OPTIMIZERS, "own_parts.parts:sgd"),
     (SAMPLERS, "own_parts.parts:TWICE"),
     (DATASETS, "own_parts.parts:stripes"),
+    (MEASURES, "own_parts.parts:BRIGHTNESS"),
     (NETS, "own_parts.net:Section"),
     (OBJECTIVES, "own_parts.objective:Section"),
 ]
@@ -279,3 +297,34 @@ def test_a_prediction_that_says_nothing_at_the_end_of_ones_own_schedule_is_refus
     section = recipe(diffusion={"parametrization": "eps"}).diffusion
     with pytest.raises(ValueError, match="says nothing of the image at the noisiest time"):
         build.make_denoiser(section, torch.nn.Identity())
+
+
+@pytest.mark.usefixtures("own_parts")
+def test_a_measure_of_ones_own_is_reported_beside_its_floor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    train_data, test_data = (
+        build.load_data(Data(name="mnist"), split) for split in ("train", "test")
+    )
+    few = [ImageData(d.images[:800], d.labels[:800], d.classes) for d in (train_data, test_data)]
+    classifiers = [load_classifier(name) for name in SHIPPED.values()]
+    reference = make_reference(few[0], few[1], classifiers[0], classifiers[1])
+    samples = Samples(few[0].images[:200], few[0].labels[:200])
+    result = evaluate_images(samples, reference, "digits")
+    expected = samples.images.float().mean().item()
+    assert result.values["mine"] == [pytest.approx(expected)]
+    assert result.floor["mine"] == pytest.approx(expected, rel=0.1)
+    assert ("mean brightness", f"{expected:.1f}") in [row[:2] for row in table(result)]
+
+
+@pytest.mark.usefixtures("own_parts")
+def test_an_objectives_module_that_nothing_would_train_is_refused() -> None:
+    class Idle(DenoisingObjective):
+        def modules(self) -> dict[str, torch.nn.Module]:
+            return {"helper": torch.nn.Linear(2, 2)}
+
+    made = recipe()
+    data = build.load_data(made.data)
+    with pytest.raises(ValueError, match="'helper' is in no parameter group"):
+        Trainer(build.new_denoiser(made, data.spec), Idle(null_label=2), data, made.training)

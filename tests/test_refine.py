@@ -181,7 +181,7 @@ def test_few_step_models_and_others_are_not_mixed_up(
         recipe = override(refined(str(own)), changes)
         with pytest.raises(RecipeError, match=said):
             train(recipe, tmp_path / "run")
-    with pytest.raises(SystemExit, match="refined with 'adam'"):
+    with pytest.raises(SystemExit, match="is trained with 'adam'"):
         main(["refine", str(student), "--optimizer", "muon", "--out", str(tmp_path / "run")])
     with pytest.raises(SystemExit, match="few-step model already"):
         main(["distill", str(student), "--out", str(tmp_path / "run")])

@@ -545,3 +545,18 @@ def test_the_held_out_loss_asks_the_reference_for_its_test_images(
     assert test.spec == loaded.spec
     other: Any = type("Reference", (), {"test": tiny_data(20, classes=3)})()
     assert evaluation.test_images_of(loaded, other) is None
+
+
+@pytest.mark.usefixtures("tiny_images")
+@pytest.mark.parametrize(("key", "value"), [("images", 30), ("reference", "other.safetensors")])
+def test_what_a_run_began_from_cannot_change_on_resume(
+    key: str, value: Any, tmp_path: Path
+) -> None:
+    """Its own copy would be taken all the same, and the recipe would lie about it."""
+    begun = random_model_file(tmp_path / "begun.safetensors")
+    section = {"name": "refinement", "reference": str(begun), "images": 20}
+    recipe = tiny_recipe(objective=section, training={"steps": 2, "optimizer": "adam"})
+    run = train(recipe, tmp_path / "run")
+    other = override(recipe, {"objective": {key: value}, "training": {"steps": 3}})
+    with pytest.raises(RecipeError, match=rf"objective\.{key} cannot change within a run"):
+        train(other, resume=run, changes="allow")

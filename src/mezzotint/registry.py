@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .diffusion.level import Coefficient, NoiseLevel
     from .diffusion.parametrizations import Parametrization
     from .diffusion.schedules import Schedule
+    from .evaluation.measures import Measure
     from .objectives.losses import Residual
     from .objectives.times import Uniforms
     from .samplers.grids import Grid
@@ -174,6 +175,29 @@ FORMATS: "Registry[Callable[[str, str, Frame, str], ImageData]]" = Registry(
     }
 )
 """Files of one's own, named as ``format:PATH``."""
+
+MEASURES: "Registry[Measure]" = Registry(
+    {
+        "digit_fid": "mezzotint.evaluation.measures:DIGIT_FID",
+        "digit_fid_witness": "mezzotint.evaluation.measures:DIGIT_FID_WITNESS",
+        "kid": "mezzotint.evaluation.measures:KID",
+        "inception_score": "mezzotint.evaluation.measures:INCEPTION_SCORE",
+        "precision": "mezzotint.evaluation.measures:PRECISION",
+        "recall": "mezzotint.evaluation.measures:RECALL",
+        "density": "mezzotint.evaluation.measures:DENSITY",
+        "coverage": "mezzotint.evaluation.measures:COVERAGE",
+        "accuracy": "mezzotint.evaluation.measures:ACCURACY",
+        "accuracy_witness": "mezzotint.evaluation.measures:ACCURACY_WITNESS",
+        "nearest_median": "mezzotint.evaluation.measures:NEAREST_MEDIAN",
+        "nearest_percentile_1": "mezzotint.evaluation.measures:NEAREST_PERCENTILE_1",
+        "nearest_minimum": "mezzotint.evaluation.measures:NEAREST_MINIMUM",
+        "denoising_loss": "mezzotint.evaluation.measures:DENOISING_LOSS",
+        "as_classifier": "mezzotint.evaluation.measures:AS_CLASSIFIER",
+        "bits_vlb": "mezzotint.evaluation.measures:BITS_VLB",
+        "bits_ode": "mezzotint.evaluation.measures:BITS_ODE",
+    }
+)
+"""What an evaluation reports, in this order."""
 
 CLASSIFIERS: Registry[Any] = Registry(
     {

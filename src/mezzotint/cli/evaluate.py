@@ -103,7 +103,7 @@ def evaluate(
                 raise RecipeError(
                     "--against measures by Inception-FID: leave out --data, --judge and --witness"
                 )
-            _inception(what, against, folder)
+            _inception(what, against, folder, device)
             return
         section = override(Data(), {} if data is None else {"name": data})
         _evaluate_images(what, folder, section, judge, witness, device)
@@ -149,9 +149,10 @@ def _evaluate_images(
 ) -> None:
     """Measure images that are already there, of whatever system."""
     from ..data.samples import read_images
-    from ..evaluation.evaluate import evaluate_images, reference_of
+    from ..evaluation.evaluate import evaluate_images, is_main, reference_of
     from ..utils.device import pick_device
 
+    is_main()  # under torchrun each process takes its device
     reference = reference_of(data, judge, witness, pick_device(device))
     images = read_images(what, reference.test.classes)
     if images.images.shape[1] == 3 and reference.test.channels == 1:
@@ -159,15 +160,17 @@ def _evaluate_images(
     _report(evaluate_images(images, reference, str(what)), reference, folder)
 
 
-def _inception(what: Path, against: Path, folder: Path) -> None:
+def _inception(what: Path, against: Path, folder: Path, device: str | None) -> None:
     """Inception-FID between two sets of RGB images, named as what it is."""
     import json
 
     from ..data.samples import read_images
     from ..evaluation.inception import inception_fid
+    from ..utils.device import pick_device
     from ..utils.files import whole_file
 
-    result = inception_fid(read_images(what, ()).images, read_images(against, ()).images)
+    images, real = (read_images(path, ()).images for path in (what, against))
+    result = inception_fid(images, real, pick_device(device))
     path = folder / "inception-fid.json"
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
@@ -189,10 +192,10 @@ def _report(result: "Evaluation", reference: "Reference", folder: Path) -> None:
     print(*write(result, folder), sep="\n")
     found, measured = result.shown
     classes = reference.test.classes
-    order = measured.neighbours.distance.argsort()[:32]
+    order = measured.subject.neighbours.distance.argsort()[:32]
     worst = None
     if found.labels is not None:
-        logits = measured.by_judge.logits.log_softmax(1)
+        logits = measured.subject.judged.logits.log_softmax(1)
         unlike = logits.gather(1, found.labels[:, None])[:, 0].argsort()[:64]
         worst = found.images[unlike]
         by_class = found.labels.argsort(stable=True)
@@ -201,7 +204,7 @@ def _report(result: "Evaluation", reference: "Reference", folder: Path) -> None:
     else:
         samples = found.images[:100]
     size = (found.images.shape[2], found.images.shape[3])
-    training = reference.train.fitted(size).images[measured.neighbours.index[order]]
+    training = reference.train.fitted(size).images[measured.subject.neighbours.index[order]]
     path = folder / "evaluation.png"
     with whole_file(path) as temporary:
         save_report(

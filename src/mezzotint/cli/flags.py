@@ -67,7 +67,9 @@ def _flag(
     value: Any,
     group: Group,
 ) -> inspect.Parameter:
-    explanation = field.metadata.get("help", f"which network: {', '.join(NETS)}")
+    explanation = field.metadata.get("help", "")
+    if name == "net__name":
+        explanation = f"which network: {', '.join(NETS)}"
     negative = [names[0].replace(field.name, f"no-{field.name}")] if hint is bool else []
     parameter = Parameter(
         name=names,

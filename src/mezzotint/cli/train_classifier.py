@@ -77,6 +77,7 @@ def train_classifier(
         "size": size,
         "epochs": epochs,
         "seed": seed,
+        "device": device,
     }
     words = (f"--{flag} {value}" for flag, value in settings.items() if value is not None)
     flags = " ".join(words)

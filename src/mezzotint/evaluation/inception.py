@@ -31,7 +31,7 @@ class _Images(Dataset[Tensor]):
         return self.images[index]
 
 
-def inception_fid(images: RGB, real: RGB) -> dict[str, Any]:
+def inception_fid(images: RGB, real: RGB, device: torch.device | None = None) -> dict[str, Any]:
     """The distance and what must be said of it: network, counts, version.
 
     Raises ValueError where the images are not RGB or too few, ModuleNotFoundError, saying how to
@@ -53,7 +53,7 @@ def inception_fid(images: RGB, real: RGB) -> dict[str, Any]:
         input1=_Images(images),
         input2=_Images(real),
         fid=True,
-        cuda=torch.cuda.is_available(),
+        cuda=device is not None and device.type == "cuda",
         verbose=False,
     )
     return {

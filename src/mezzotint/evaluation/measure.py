@@ -15,74 +15,44 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from ..data import ImageData
+from ..registry import MEASURES
 from ..utils.files import cache_folder, whole_file
 from ..utils.randomness import generator
-from .classification import accuracy, confusion_matrix, inception_score
-from .features import Classifier, ClassifierOutput, extract_features
-from .frechet import frechet_distance, moments
-from .kid import kernel_distance
-from .memorization import Neighbours, nearest
-from .precision_recall import K, precision_recall_density_coverage
+from .classification import confusion_matrix
+from .features import Classifier
+from .measures import Subject
+from .precision_recall import K
 from .requirements import TooFewImages
 
 MINIMUM = 100
 
-# key: (name for people, digits after the point, whether more is better)
-MEASURES = {
-    "digit_fid": ("digit-FID", 3, False),
-    "digit_fid_witness": ("digit-FID, witness", 3, False),
-    "kid": ("KID x 1000", 3, False),
-    "inception_score": ("Inception Score", 3, True),
-    "precision": ("precision", 4, True),
-    "recall": ("recall", 4, True),
-    "density": ("density", 4, True),
-    "coverage": ("coverage", 4, True),
-    "accuracy": ("conditional accuracy", 4, True),
-    "accuracy_witness": ("conditional accuracy, witness", 4, True),
-    "nearest_median": ("nearest training image, median", 2, None),
-    "nearest_percentile_1": ("nearest training image, 1st percentile", 2, None),
-    "nearest_minimum": ("nearest training image, minimum", 2, None),
-    "denoising_loss": ("held-out denoising loss", 4, False),
-    "as_classifier": ("test images told apart by denoising", 4, True),
-    "bits_vlb": ("bits per dimension, variational bound", 3, False),
-    "bits_ode": ("bits per dimension, probability flow", 3, False),
-}
-
 
 @dataclass(frozen=True)
 class Reference:
-    """What images are measured against, and by whom."""
+    """What images are measured against, and by whom. ``real``: the test split, as a subject of its own."""
 
     train: ImageData
     test: ImageData
     judge: Classifier
     witness: Classifier
-    test_by_judge: ClassifierOutput
-    test_by_witness: ClassifierOutput
+    real: Subject
 
 
 @dataclass(frozen=True)
 class Measured:
-    """``values`` by the keys of MEASURES; the rest is for pictures."""
+    """``values`` by the names of the registry MEASURES; the rest is for pictures."""
 
     values: dict[str, float]
     confusion: Int64[Tensor, "classes classes"] | None
-    neighbours: Neighbours
-    by_judge: ClassifierOutput
+    subject: Subject
 
 
 def make_reference(
     train: ImageData, test: ImageData, judge: Classifier, witness: Classifier
 ) -> Reference:
-    """Look at the test split once with both classifiers."""
-    return Reference(
-        train,
-        test,
-        judge,
-        witness,
-        extract_features(judge, test.images),
-        extract_features(witness, test.images),
-    )
+    """The test split, to be shown to both classifiers once."""
+    real = Subject(test.images, test.labels, judge, witness, train)
+    return Reference(train, test, judge, witness, real)
 
 
 def check_images(images: Tensor, labels: Tensor | None, reference: Reference) -> None:
@@ -109,28 +79,13 @@ def measure(
 ) -> Measured:
     """Every measure that images (and labels, for accuracy) allow."""
     check_images(images, labels, reference)
-    seen, again = (
-        extract_features(reference.judge, images),
-        extract_features(reference.witness, images),
-    )
-    real, real_again = reference.test_by_judge, reference.test_by_witness
-    values = {
-        "digit_fid": frechet_distance(moments(seen.features), moments(real.features)),
-        "digit_fid_witness": frechet_distance(
-            moments(again.features), moments(real_again.features)
-        ),
-        "kid": 1000 * kernel_distance(seen.features, real.features),
-        "inception_score": inception_score(seen.logits),
-        **precision_recall_density_coverage(real.features, seen.features),
-    }
-    if labels is not None:
-        values["accuracy"] = accuracy(seen.logits, labels)
-        values["accuracy_witness"] = accuracy(again.logits, labels)
-    size = (images.shape[2], images.shape[3])
-    neighbours = nearest(images, reference.train.fitted(size).images)
-    values |= {f"nearest_{name}": value for name, value in neighbours.summary().items()}
-    confusion = None if labels is None else confusion_matrix(seen.logits, labels)
-    return Measured(values, confusion, neighbours, seen)
+    subject = Subject(images, labels, reference.judge, reference.witness, reference.train)
+    values = {}
+    for name, measure in MEASURES.items():
+        if measure.compute is not None and not (measure.needs_labels and labels is None):
+            values[name] = measure.compute(subject, reference.real)
+    confusion = None if labels is None else confusion_matrix(subject.judged.logits, labels)
+    return Measured(values, confusion, subject)
 
 
 def floors(counts: list[int], size: tuple[int, int], reference: Reference) -> dict[str, float]:
@@ -152,11 +107,17 @@ def floors(counts: list[int], size: tuple[int, int], reference: Reference) -> di
         rows.append(members[order[:count]])
     chosen = torch.cat(rows)
     train, test = reference.train.fitted(size), reference.test.fitted(size)
-    values = measure(train.images[chosen], train.labels[chosen], reference).values
-    values["accuracy"] = accuracy(reference.test_by_judge.logits, test.labels)
-    values["accuracy_witness"] = accuracy(reference.test_by_witness.logits, test.labels)
-    neighbours = nearest(test.images, train.images)
-    values |= {f"nearest_{name}": value for name, value in neighbours.summary().items()}
+    who = (reference.judge, reference.witness, reference.train)
+    subjects = {
+        "train": Subject(train.images[chosen], train.labels[chosen], *who),
+        "test": reference.real
+        if size == reference.test.size
+        else Subject(test.images, test.labels, *who),
+    }
+    values = {}
+    for name, measure in MEASURES.items():
+        if measure.compute is not None:
+            values[name] = measure.compute(subjects[measure.floor], reference.real)
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(values))
     return values
@@ -168,5 +129,5 @@ def _content_key(counts: list[int], size: tuple[int, int], reference: Reference)
         digest.update(data.images.contiguous().numpy().data)
         digest.update(data.labels.contiguous().numpy().data)
     judges = (reference.judge.sha256, reference.witness.sha256)
-    digest.update(json.dumps([counts, size, judges, K, 1]).encode())
+    digest.update(json.dumps([counts, size, judges, K, list(MEASURES), 2]).encode())
     return digest.hexdigest()[:16]

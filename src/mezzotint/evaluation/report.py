@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ..data.samples import Samples
+from ..registry import MEASURES
 from ..utils.files import whole_file
 from .features import SHIPPED
-from .measure import MEASURES, Measured
+from .measure import Measured
 
 
 @dataclass
@@ -66,14 +67,14 @@ def to_markdown(evaluation: Evaluation) -> str:
 
 def table(evaluation: Evaluation) -> list[tuple[str, str, str, str, str]]:
     """Rows of (measure, mean, spread over seeds, floor, what is better), as text."""
-    rows = []
+    rows: list[tuple[str, str, str, str, str]] = []
     for key, found in evaluation.values.items():
-        name, digits, more = MEASURES[key]
+        measure = MEASURES[key]
+        digits = measure.decimals
         spread = f"{statistics.stdev(found):.{digits}f}" if len(found) > 1 else ""
         floor = f"{evaluation.floor[key]:.{digits}f}" if key in evaluation.floor else ""
-        better = {True: "more", False: "less", None: "like the floor"}[more]
-        name = _own_name(key, name, evaluation.protocol)
-        rows.append((name, f"{statistics.fmean(found):.{digits}f}", spread, floor, better))
+        name = _own_name(key, measure.label, evaluation.protocol)
+        rows.append((name, f"{statistics.fmean(found):.{digits}f}", spread, floor, measure.better))
     return rows
 
 

@@ -102,7 +102,8 @@ class Objective(ABC, Generic[D]):
 
     def modules(self) -> dict[str, nn.Module]:
         """Networks that are trained beside the main one, by name. They are placed, averaged over processes,
-        guarded against non-finite gradients, saved and resumed like it."""
+        guarded against non-finite gradients, saved and resumed like it. Their parameters belong in
+        :meth:`param_groups`, and every process has to initialize them alike (``utils.randomness.seeded``)."""
         return {}
 
     def param_groups(self, network: nn.Module) -> list[dict[str, Any]] | None:

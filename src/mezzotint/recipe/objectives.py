@@ -13,12 +13,13 @@ class ObjectiveSection:
 
     ``objective`` names the function that makes the objective from the section and its context; ``few_step``:
     whether the model jumps to the end of a path; ``initial_key``: the key that names the trained model to
-    begin from, if one does.
+    begin from, if one does; ``optimizer``: the only one it goes with.
     """
 
     objective: ClassVar[str]
     few_step: ClassVar[bool] = False
     initial_key: ClassVar[str | None] = None
+    optimizer: ClassVar[str | None] = None
 
     @property
     def initial_model(self) -> str | None:
@@ -129,6 +130,7 @@ class AdversarialRefinement(ObjectiveSection):
     objective: ClassVar[str] = "mezzotint.objectives.adversarial:from_section"
     few_step: ClassVar[bool] = True
     initial_key: ClassVar[str | None] = "reference"
+    optimizer: ClassVar[str | None] = "adam"
 
     name: str = "adversarial"
     reference: str = option("", "few-step model to begin from")

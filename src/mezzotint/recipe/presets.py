@@ -158,7 +158,12 @@ def find(name: str) -> Recipe:
         base = changes.pop("base", "digits")
         if base not in list(RECIPES):
             raise RecipeError(f"base = {base!r} is no recipe.{nearest(str(base), RECIPES)}")
-        check_format(changes.pop("format", FORMAT), name)
+        check_format(number := changes.pop("format", FORMAT), name)
+        if number != FORMAT:
+            raise RecipeError(
+                f"{name} is of format {number}, in which schedules and objectives had other names: write it"
+                f" anew for format {FORMAT} (CHANGELOG.md says what moved)"
+            )
         return override(RECIPES[base], {"name": path.stem, **changes})
     known = ", ".join(RECIPES)
     raise RecipeError(

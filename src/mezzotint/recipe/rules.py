@@ -73,14 +73,12 @@ def check_training(training: Any, objective: Any) -> None:
         raise RecipeError(
             f"training.weight_decay = {training.weight_decay}: adam has none; use adamw or muon"
         )
-    if objective.name != "adversarial":
-        return
-    if training.optimizer != "adam":
+    if objective.optimizer not in (None, training.optimizer):
         raise RecipeError(
-            f"training.optimizer = {training.optimizer!r}: a few-step model and its critic are"
-            " refined with 'adam'"
+            f"training.optimizer = {training.optimizer!r}: objective {objective.name!r} is trained with"
+            f" {objective.optimizer!r}"
         )
-    if training.batch % 2:
+    if objective.name == "adversarial" and training.batch % 2:
         raise RecipeError(
             f"training.batch = {training.batch}: images are compared in pairs here, so it must be even"
         )

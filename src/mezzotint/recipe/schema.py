@@ -119,7 +119,7 @@ class Training:
     )
     compile: bool = option(False, "compile the network with torch.compile")
     log_every: int = option(50, "steps between entries of metrics.jsonl", least=1)
-    sample_every: int = option(1000, "steps between sample grids; 0 for none", least=0)
+    sample_every: int = option(1000, "steps between sample grids; 0 for the last one only", least=0)
     save_every: int = option(1000, "steps between checkpoints; 0 for the last one only", least=0)
     keep: int = option(2, "checkpoints to keep", least=1)
     tracker: Literal["none", "tensorboard", "wandb", "trackio"] = option(

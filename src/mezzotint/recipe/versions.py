@@ -22,6 +22,7 @@ MOVED = {
 }
 """Where keys of version 0.1 are now, for error messages."""
 
+_SECTIONS = ("data", "diffusion", "training", "sampling", "distillation", "refinement")
 _SCHEDULES = {"linear": "original-linear", "cosine": "original-cosine"}
 _OBJECTIVE_KEYS = (
     "loss",
@@ -68,8 +69,11 @@ def upgrade(recipe: Mapping[str, Any]) -> dict[str, Any]:
     sections = {k: dict(v) if isinstance(v, Mapping) else v for k, v in recipe.items()}
     if sections.pop("format", 1) != 1:
         return sections
-    if not isinstance(sections.get("diffusion", {}), dict):
-        return sections  # broken in a way that is named where it is read
+    if "objective" in sections:
+        raise RecipeError("a recipe of version 0.1 has no section objective")
+    for key in _SECTIONS:
+        if not isinstance(sections.get(key, {}), dict):
+            raise RecipeError(f"{key} is a section of keys, not the value {sections[key]!r}")
     diffusion = sections.setdefault("diffusion", {})
     moved = {key: diffusion.pop(key) for key in _OBJECTIVE_KEYS if key in diffusion}
     if "schedule" in diffusion:

@@ -29,8 +29,8 @@ from ..training.checkpoint import MODEL, save_checkpoint
 from ..training.log import MetricsLog
 from ..training.sharding import all_whole
 from ..training.signals import Stopped
-from ..training.state import TrainingState
-from ..training.trainer import Hook, Trainer
+from ..training.state import Hook, TrainingState
+from ..training.trainer import Trainer
 from ..viz.curves import save_loss_curve
 from ..viz.grids import tile, to_pillow
 

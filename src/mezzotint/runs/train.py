@@ -54,6 +54,13 @@ def check_resume(folder: Path, recipe: Recipe, changes: str) -> None:
             f"{folder} was trained for {before.objective.name!r}: objective.name cannot change within"
             f" a run, to {recipe.objective.name!r}"
         )
+    for key in ("teacher", "reference", "sha256", "images"):
+        old, new = (getattr(r.objective, key, None) for r in (before, recipe))
+        if old != new:
+            raise RecipeError(
+                f"objective.{key} cannot change within a run, from {old!r} to {new!r}: what training began"
+                " from is kept in its folder"
+            )
     changed = differences(before, recipe)
     if changed and changes != "allow":
         raise RecipeError(

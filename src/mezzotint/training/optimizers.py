@@ -1,10 +1,11 @@
 """Optimizers, by name, and the learning rate as a function of the step."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..recipe.schema import Training
 from .muon import Muon
@@ -54,10 +55,37 @@ def muon(network: nn.Module, training: Training) -> torch.optim.Optimizer:
     return Muon(groups, training.learning_rate, can_fuse(parameters))
 
 
+def check_beside(beside: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> None:
+    """Refuse networks beside the main one that nothing would train, or whose names the state has itself."""
+    owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    for name, module in beside.items():
+        if name in ("network", "optimizer", "scaler", "images"):
+            raise ValueError(f"an objective's module cannot be called {name!r}")
+        if any(p.requires_grad and id(p) not in owned for p in module.parameters()):
+            raise ValueError(
+                f"the objective's module {name!r} is in no parameter group: give it one in param_groups()"
+            )
+
+
 def adam_groups(groups: list[dict[str, Any]], training: Training) -> torch.optim.Optimizer:
-    """Adam for the parameter groups that an objective asks for."""
+    """Adam for the parameter groups that an objective asks for.
+
+    Raises ValueError where the settings ask for another optimizer, or for weight decay.
+    """
+    if training.optimizer != "adam":
+        raise ValueError(
+            f"training.optimizer = {training.optimizer!r}: this objective brings its own groups for 'adam'"
+        )
     parameters = [p for group in groups for p in group["params"]]
     return torch.optim.Adam(groups, lr=training.learning_rate, fused=can_fuse(parameters))
+
+
+def total_norm(parameters: list[nn.Parameter], device: torch.device) -> Tensor:
+    """The norm of all their gradients; 0 where there are none."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
+        return torch.zeros((), device=device)
+    return torch.nn.utils.get_total_norm(gradients)
 
 
 def learning_rate(step: int, training: Training) -> float:

@@ -1,5 +1,6 @@
 """All that training changes, as one object: what is in it is in the checkpoint."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -90,6 +91,15 @@ class TrainingState:
             self.scaler.load_state_dict(saved)
         self.step = step
         self.images = int(tensors["images"])
+
+
+@dataclass(frozen=True)
+class Hook:
+    """``run(state)`` after every ``every`` steps; 0 is never. On the main process alone, or on all where
+    weights are sharded, since then no one has them whole."""
+
+    every: int
+    run: Callable[[TrainingState], None]
 
 
 def _strip_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,6 @@ import dataclasses
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,19 +27,11 @@ from ..utils.randomness import Stream, derived_seed, generator
 from .batches import balanced_rows, batch_indices
 from .ema import Ema
 from .monitor import Monitor, StepResult
-from .optimizers import adam_groups, learning_rate
+from .muon import Muon
+from .optimizers import adam_groups, check_beside, learning_rate, total_norm
 from .sharding import shard, whole
 from .signals import Stopped, StopRequest, stop_on_signal
-from .state import TrainingState
-
-
-@dataclass(frozen=True)
-class Hook:
-    """``run(state)`` after every ``every`` steps; 0 is never. On the main process alone, or on all where
-    weights are sharded, since then no one has them whole."""
-
-    every: int
-    run: Callable[[TrainingState], None]
+from .state import Hook, TrainingState
 
 
 class Trainer:
@@ -112,7 +103,9 @@ class Trainer:
     def deferred(self) -> bool:
         """Whether a bad step is skipped on the device, and the host hears of it later. To ask after every
         step would leave a GPU waiting for the host."""
-        return self.device.type == "cuda" and not self.sharded
+        optimizer = self.state.optimizer
+        skips = isinstance(optimizer, Muon) or bool(optimizer.defaults.get("fused"))
+        return self.device.type == "cuda" and skips and not self.sharded
 
     def _initial_state(self, network: nn.Module) -> TrainingState:
         settings = self.settings
@@ -128,6 +121,7 @@ class Trainer:
             optimizer = OPTIMIZERS[settings.optimizer](network, settings)
         else:
             optimizer = adam_groups(groups, settings)
+        check_beside(beside, optimizer)
         return TrainingState(network, optimizer, ema, self.accelerator.scaler, beside)
 
     def _wrap(self, network: nn.Module) -> nn.Module:
@@ -153,11 +147,10 @@ class Trainer:
         """
         state, last = self.state, self.settings.steps
         self.wrapped.train()
-        steady = deterministic(self.settings.deterministic)
         silent = not self.accelerator.is_main_process
         monitor = Monitor(state, self.settings, self.deferred, None if silent else log)
         shown = bar(self.title, last, initial=state.step, disable=silent)
-        with stop_on_signal() as request, shown as progress, steady:
+        with stop_on_signal() as request, shown as progress:
             while state.step < last:
                 if monitor.due and self._asked_to_stop(request):
                     break
@@ -178,8 +171,8 @@ class Trainer:
         return Stopped(state.step, request.received or signal.SIGTERM)  # another process was asked
 
     def __iter__(self) -> Iterator[StepResult]:
-        """The steps that are left, for a loop of your own: what each gave, when it is done. Signals, the log
-        and hooks are yours then."""
+        """The steps that are left, for a loop of your own: what each gave, when it is done. Signals, the log,
+        hooks and an end to divergence are yours then."""
         self.wrapped.train()
         while self.state.step < self.settings.steps:
             yield self.step()
@@ -195,6 +188,10 @@ class Trainer:
     def step(self) -> StepResult:
         """One optimizer step, after which the state is that of the next. A step whose loss or gradient is not
         finite changes no weights."""
+        with deterministic(self.settings.deterministic):
+            return self._step()
+
+    def _step(self) -> StepResult:
         state, settings, accelerator = self.state, self.settings, self.accelerator
         rows = self._rows()
         source = generator(self.seed, Stream.DRAWS, state.step, 0)
@@ -262,14 +259,15 @@ class Trainer:
         state, settings = self.state, self.settings
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(state.step, settings) * group.get("lr_scale", 1.0)
-        if state.scaler is not None:
-            state.scaler.unscale_(state.optimizer)
         beside = [p for module in state.beside.values() for p in module.parameters()]
         if self.accelerator.num_processes > 1:
             for parameter in beside:  # they have no wrapper that would do this
-                parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
+                if parameter.grad is not None:
+                    parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
+        if state.scaler is not None:  # after all is averaged, so that all processes scale alike
+            state.scaler.unscale_(state.optimizer)
         norm = self._clipped_norm(list(state.network.parameters()))
-        result = StepResult(loss, norm, _norm(beside, loss.device))
+        result = StepResult(loss, norm, total_norm(beside, loss.device))
         if self.deferred:
             skip = (~result.finite).float()
             state.optimizer.found_inf = skip  # type: ignore[attr-defined]
@@ -289,12 +287,7 @@ class Trainer:
 
     def _clipped_norm(self, parameters: list[nn.Parameter]) -> Tensor:
         """The norm of the network's gradients, which are clipped where the settings say so."""
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = total_norm(parameters, self.device)
         if self.settings.clip_gradient is not None:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.settings.clip_gradient, norm)
         return whole(norm).to(self.device)
-
-
-def _norm(parameters: list[nn.Parameter], device: torch.device) -> Tensor:
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    return torch.nn.utils.get_total_norm(gradients) if gradients else torch.zeros((), device=device)

@@ -1,0 +1,185 @@
+"""What is measured of a set of images: each measure is a number from the set and from the test images it is
+held against, with what people must know of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from ..data import ImageData
+from .classification import accuracy, inception_score
+from .features import Classifier, ClassifierOutput, extract_features
+from .frechet import frechet_distance, moments
+from .kid import kernel_distance
+from .memorization import Neighbours, nearest
+from .precision_recall import precision_recall_density_coverage
+
+
+class Subject:
+    """A set of images to be measured. What classifiers say of it, and which training images are nearest, is
+    worked out once, when it is first asked for.
+
+    Args:
+        images: uint8 (n, channels, height, width).
+        labels: their classes, where known.
+        judge: the classifier that measures.
+        witness: the one that checks it.
+        train: the training images, to which neighbours are looked for.
+    """
+
+    def __init__(
+        self,
+        images: UInt8[Tensor, "n channels height width"],
+        labels: Int64[Tensor, " n"] | None,
+        judge: Classifier,
+        witness: Classifier,
+        train: ImageData,
+    ) -> None:
+        self.images = images
+        self.labels = labels
+        self._judge = judge
+        self._witness = witness
+        self._train = train
+        self._manifolds: dict[int, dict[str, float]] = {}
+
+    @cached_property
+    def judged(self) -> ClassifierOutput:
+        """What the judge says."""
+        return extract_features(self._judge, self.images)
+
+    @cached_property
+    def witnessed(self) -> ClassifierOutput:
+        """What the witness says."""
+        return extract_features(self._witness, self.images)
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """The nearest training image of each."""
+        size = (self.images.shape[2], self.images.shape[3])
+        return nearest(self.images, self._train.fitted(size).images)
+
+    def require_labels(self) -> Int64[Tensor, " n"]:
+        """The labels. Raises ValueError where there are none."""
+        if self.labels is None:
+            raise ValueError("these images have no labels to be compared with")
+        return self.labels
+
+    def manifold(self, real: "Subject") -> dict[str, float]:
+        """Precision, recall, density and coverage against ``real``; they are worked out together."""
+        if id(real) not in self._manifolds:
+            self._manifolds[id(real)] = precision_recall_density_coverage(
+                real.judged.features, self.judged.features
+            )
+        return self._manifolds[id(real)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A measure.
+
+    Args:
+        label: its name for people.
+        decimals: digits after the point.
+        better: what is good; "like the floor" where both more and less are suspect.
+        compute: the number, from a subject and the test images; None where the model itself is asked.
+        needs_labels: whether it is for images with labels alone.
+        floor: which real images stand in for generated ones: as many of each class from the training split,
+            or the test split itself.
+    """
+
+    label: str
+    decimals: int
+    better: Literal["more", "less", "like the floor"]
+    compute: Callable[[Subject, Subject], float] | None = None
+    needs_labels: bool = False
+    floor: Literal["train", "test"] = "train"
+
+
+def _manifold(name: str) -> Callable[[Subject, Subject], float]:
+    return lambda subject, real: subject.manifold(real)[name]
+
+
+def _nearest(name: str) -> Callable[[Subject, Subject], float]:
+    return lambda subject, real: subject.neighbours.summary()[name]
+
+
+def _digit_fid(subject: Subject, real: Subject) -> float:
+    return frechet_distance(moments(subject.judged.features), moments(real.judged.features))
+
+
+def _digit_fid_witness(subject: Subject, real: Subject) -> float:
+    return frechet_distance(moments(subject.witnessed.features), moments(real.witnessed.features))
+
+
+def _kid(subject: Subject, real: Subject) -> float:
+    return 1000 * kernel_distance(subject.judged.features, real.judged.features)
+
+
+def _inception_score(subject: Subject, real: Subject) -> float:
+    return inception_score(subject.judged.logits)
+
+
+def _accuracy(subject: Subject, real: Subject) -> float:
+    return accuracy(subject.judged.logits, subject.require_labels())
+
+
+def _accuracy_witness(subject: Subject, real: Subject) -> float:
+    return accuracy(subject.witnessed.logits, subject.require_labels())
+
+
+DIGIT_FID = Measure(label="digit-FID", decimals=3, better="less", compute=_digit_fid)
+DIGIT_FID_WITNESS = Measure(
+    label="digit-FID, witness", decimals=3, better="less", compute=_digit_fid_witness
+)
+KID = Measure(label="KID x 1000", decimals=3, better="less", compute=_kid)
+INCEPTION_SCORE = Measure(
+    label="Inception Score", decimals=3, better="more", compute=_inception_score
+)
+PRECISION = Measure(label="precision", decimals=4, better="more", compute=_manifold("precision"))
+RECALL = Measure(label="recall", decimals=4, better="more", compute=_manifold("recall"))
+DENSITY = Measure(label="density", decimals=4, better="more", compute=_manifold("density"))
+COVERAGE = Measure(label="coverage", decimals=4, better="more", compute=_manifold("coverage"))
+ACCURACY = Measure(
+    label="conditional accuracy",
+    decimals=4,
+    better="more",
+    compute=_accuracy,
+    needs_labels=True,
+    floor="test",
+)
+ACCURACY_WITNESS = Measure(
+    label="conditional accuracy, witness",
+    decimals=4,
+    better="more",
+    compute=_accuracy_witness,
+    needs_labels=True,
+    floor="test",
+)
+NEAREST_MEDIAN = Measure(
+    label="nearest training image, median",
+    decimals=2,
+    better="like the floor",
+    compute=_nearest("median"),
+    floor="test",
+)
+NEAREST_PERCENTILE_1 = Measure(
+    label="nearest training image, 1st percentile",
+    decimals=2,
+    better="like the floor",
+    compute=_nearest("percentile_1"),
+    floor="test",
+)
+NEAREST_MINIMUM = Measure(
+    label="nearest training image, minimum",
+    decimals=2,
+    better="like the floor",
+    compute=_nearest("minimum"),
+    floor="test",
+)
+DENOISING_LOSS = Measure(label="held-out denoising loss", decimals=4, better="less")
+AS_CLASSIFIER = Measure(label="test images told apart by denoising", decimals=4, better="more")
+BITS_VLB = Measure(label="bits per dimension, variational bound", decimals=3, better="less")
+BITS_ODE = Measure(label="bits per dimension, probability flow", decimals=3, better="less")
