@@ -19,18 +19,18 @@ from accelerate.utils.operations import broadcast_object_list
 from torch import nn
 
 from .. import build, weights
-from ..recipe.toml import to_toml
-from ..recipe.schema import Recipe
-from ..recipe.fields import RecipeError
-from ..sampling import round_robin_labels
-from ..utils.files import whole_file
 from ..model import Model, from_parts
+from ..recipe.fields import RecipeError
+from ..recipe.schema import Recipe
+from ..recipe.toml import to_toml
+from ..sampling import round_robin_labels
 from ..training.checkpoint import MODEL, save_checkpoint
 from ..training.log import MetricsLog
 from ..training.sharding import all_whole
 from ..training.signals import Stopped
 from ..training.state import Hook, TrainingState
 from ..training.trainer import Trainer
+from ..utils.files import whole_file
 from ..viz.curves import save_loss_curve
 from ..viz.grids import tile, to_pillow
 

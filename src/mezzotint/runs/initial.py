@@ -12,15 +12,15 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from .. import weights
-from ..recipe.objectives import Distillation, Refinement
-from ..recipe.schema import Recipe
-from ..recipe.fields import RecipeError
 from ..data import ImageSpec
 from ..diffusion.denoiser import NetworkDenoiser
-from ..sampling import sample_distributed
-from ..utils.files import sha256, whole_file
 from ..model import find_weights, from_parts, trained_denoiser
+from ..recipe.fields import RecipeError
+from ..recipe.objectives import Distillation, Refinement
+from ..recipe.schema import Recipe
+from ..sampling import sample_distributed
 from ..utils.device import processes
+from ..utils.files import sha256, whole_file
 
 INITIAL = "initial.safetensors"
 SAMPLES = "reference-samples.npz"

@@ -8,17 +8,17 @@ from pathlib import Path
 from accelerate.utils.operations import broadcast_object_list
 
 from .. import build
-from ..recipe.toml import differences, from_toml
-from ..utils.device import prepare, processes
-from ..recipe.schema import Recipe
-from ..recipe.fields import RecipeError
 from ..data import ImageData
-from .initial import InitialModel, find_initial
+from ..recipe.fields import RecipeError
 from ..recipe.presets import as_recipe
-from .folder import RunFolder, check_tracker
+from ..recipe.schema import Recipe
+from ..recipe.toml import differences, from_toml
 from ..training.checkpoint import latest_checkpoint, load_checkpoint
 from ..training.signals import Stopped
 from ..training.trainer import Trainer
+from ..utils.device import prepare, processes
+from .folder import RunFolder, check_tracker
+from .initial import InitialModel, find_initial
 
 
 def new_folder(recipe: Recipe, out: Path | None) -> Path:
