@@ -722,6 +722,15 @@ def test_the_loss_is_the_mean_over_the_batch(monkeypatch: pytest.MonkeyPatch) ->
 # --- Signals.
 
 
+@pytest.fixture
+def usual_interrupt() -> Iterator[None]:
+    """SIGINT as Python takes it: a shell that starts the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_interrupt")
 def test_the_first_signal_is_noted_and_the_second_has_its_usual_effect() -> None:
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     with stop_on_signal() as request:
