@@ -95,18 +95,16 @@ def make_objective(
     Raises:
         ValueError: where the objective needs one of these and has none.
     """
+    images = None
     if samples is not None and initial is not None:
-        device = next(initial.network.parameters()).device
-        drawn = pixels.to_float(samples).to(device)
-    else:
-        drawn = None
+        images = pixels.to_float(samples).to(next(initial.network.parameters()).device)
     context = Context(
         classes=len(spec.classes),
         size=spec.size,
         channels=spec.channels,
         seed=seed,
         initial=initial,
-        samples=drawn,
+        samples=images,
     )
     objective: Objective[Any] = load(section.objective)(section, context)
     return objective

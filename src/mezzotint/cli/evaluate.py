@@ -93,10 +93,10 @@ def evaluate(
             "bits": bits or None,
             "classify": classify or None,
         }
-        given = [f"--{name}" for name in set_values(of_models) | options]
-        if given or seeds > 1:
+        flagged = [f"--{name}" for name in set_values(of_models) | options]
+        if flagged or seeds > 1:
             raise RecipeError(
-                f"{what} holds images: {', '.join(given) or '--seeds'} is for models, which draw them"
+                f"{what} holds images: {', '.join(flagged) or '--seeds'} is for models, which draw them"
             )
         if against is not None:
             if data is not None or judge is not None or witness is not None:

@@ -139,6 +139,7 @@ class AdversarialTuning(Objective[AdversarialDraws]):
         return {"critic": self.critic}
 
     def param_groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        """The network's parameters and the critic's, each with betas of its own."""
         return [
             {"params": list(network.parameters()), "betas": GENERATOR_BETAS},
             {

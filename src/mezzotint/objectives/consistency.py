@@ -81,6 +81,7 @@ class ConsistencyTuning(Objective[TimePair]):
         draws: TimePair,
         noise: Noise,
     ) -> Float[Tensor, " batch"]:
+        """The distance of each image's two answers, over the time between them."""
         t, r, level = draws.t, draws.r, denoiser.schedule.level
         x_t = diffuse(x0, noise[:, 0], level(t))
         with torch.no_grad():
