@@ -560,3 +560,19 @@ def test_what_a_run_began_from_cannot_change_on_resume(
     other = override(recipe, {"objective": {key: value}, "training": {"steps": 3}})
     with pytest.raises(RecipeError, match=rf"objective\.{key} cannot change within a run"):
         train(other, resume=run, changes="allow")
+
+
+def test_an_evaluation_is_on_disk_before_it_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal that cannot show it, or is gone, costs no result."""
+
+    def fails(result: Any) -> None:
+        raise UnicodeEncodeError("ascii", "ä", 0, 1, "ordinal not in range")
+
+    monkeypatch.setattr("mezzotint.cli.evaluate._print_table", fails)
+    data = build.load_data(as_recipe("digits").data, "test")
+    np.savez(tmp_path / "samples.npz", images=data.images[:200].numpy(), labels=data.labels[:200])
+    with pytest.raises(SystemExit, match="ordinal not in range"):
+        main(["evaluate", str(tmp_path / "samples.npz"), "--out", str(tmp_path)])
+    assert "digit_fid" in json.loads((tmp_path / "evaluation.json").read_text())["results"]

@@ -188,8 +188,9 @@ def _report(result: "Evaluation", reference: "Reference", folder: Path) -> None:
     from ..utils.files import whole_file
     from ..viz.report import save_report
 
+    paths = write(result, folder)  # before anything is printed, which may fail
     _print_table(result)
-    print(*write(result, folder), sep="\n")
+    print(*paths, sep="\n")
     found, measured = result.shown
     classes = reference.test.classes
     order = measured.subject.neighbours.distance.argsort()[:32]
