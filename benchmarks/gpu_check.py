@@ -199,7 +199,8 @@ def resume(check: Check) -> dict[str, Any]:
         "precision": "fp32",
         "deterministic": True,
     }
-    recipe = as_recipe("ddpm", {"training": training})
+    sampling = {"sampler": "ddim", "steps": 2 if check.quick else 20}
+    recipe = as_recipe("ddpm", {"training": training, "sampling": sampling})
     with tempfile.TemporaryDirectory() as folder:
         whole = mezzotint.train(recipe, Path(folder) / "whole", log=lambda text: None)
         stopped = Path(folder) / "stopped"
@@ -255,6 +256,7 @@ def run_part(name: str, device: str, quick: bool, limit: float) -> dict[str, Any
     except subprocess.TimeoutExpired:
         return {"failed": f"not done after {limit:.0f} s"}
     if made.returncode:
+        print(made.stderr[-3000:], file=sys.stderr)
         return {"failed": made.stderr.strip().splitlines()[-1][-500:] if made.stderr else "?"}
     found: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
     return found | {"wall_seconds": round(time.perf_counter() - start, 1)}
@@ -273,7 +275,10 @@ def run_tests(device: str, limit: float) -> dict[str, Any]:
     lines = made.stdout.strip().splitlines()
     failures = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
     found: dict[str, Any] = {"summary": lines[-1] if lines else "", "failures": failures}
-    return found if made.returncode == 0 else found | {"failed": found["summary"]}
+    if made.returncode == 0:
+        return found
+    print(made.stdout[-9000:], file=sys.stderr)
+    return found | {"failed": found["summary"]}
 
 
 def card(device: str) -> str:
