@@ -65,7 +65,7 @@ def test_a_step_that_overflows_changes_nothing_under_a_gradient_scaler(
 ) -> None:
     trainer = trainer_of(optimizer)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
-    trainer.state.scaler = trainer.accelerator.scaler = scaler
+    trainer.state.scaler = scaler
     scaler.scale(torch.ones(1))  # makes its own tensors, which otherwise happens at the first loss
     for _ in range(2):
         trainer.step()
@@ -81,7 +81,6 @@ def test_a_step_that_overflows_changes_nothing_under_a_gradient_scaler(
     trainer.step()
     assert all(value.isfinite().all() for value in contents(trainer).values())
     assert any(not torch.equal(v, before[k]) for k, v in contents(trainer).items())
-    trainer.accelerator.scaler = None
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -206,12 +205,12 @@ def test_a_critics_gradient_that_is_not_finite_is_skipped_too(guard: str) -> Non
 
 PROCESSORS = {
     # name: (what torch says of it, what auto picks). T4 and V100 emulate bf16.
-    "Tesla T4": (Processor("cuda", "Tesla T4", bf16=False), "no"),
-    "Tesla V100": (Processor("cuda", "Tesla V100-SXM2-16GB", bf16=False), "no"),
-    "A100": (Processor("cuda", "NVIDIA A100-SXM4-40GB", bf16=True), "bf16"),
-    "H100": (Processor("cuda", "NVIDIA H100 80GB HBM3", bf16=True), "bf16"),
-    "MPS": (Processor("mps", "Apple GPU", bf16=False), "no"),
-    "CPU with AMX": (Processor("cpu", "Xeon", bf16=True), "no"),
+    "Tesla T4": (Processor("cuda", "Tesla T4", bf16=False), torch.float32),
+    "Tesla V100": (Processor("cuda", "Tesla V100-SXM2-16GB", bf16=False), torch.float32),
+    "A100": (Processor("cuda", "NVIDIA A100-SXM4-40GB", bf16=True), torch.bfloat16),
+    "H100": (Processor("cuda", "NVIDIA H100 80GB HBM3", bf16=True), torch.bfloat16),
+    "MPS": (Processor("mps", "Apple GPU", bf16=False), torch.float32),
+    "CPU with AMX": (Processor("cpu", "Xeon", bf16=True), torch.float32),
 }
 
 
@@ -219,12 +218,12 @@ PROCESSORS = {
 def test_auto_takes_bf16_where_the_hardware_has_it(name: str) -> None:
     processor, picked = PROCESSORS[name]
     assert pick_precision("auto", processor) == picked
-    assert pick_precision("fp32", processor) == "no"
+    assert pick_precision("fp32", processor) == torch.float32
     if processor.kind == "cpu":
         with pytest.raises(ValueError, match="needs a GPU"):
             pick_precision("fp16", processor)
     else:
-        assert pick_precision("fp16", processor) == "fp16"
+        assert pick_precision("fp16", processor) == torch.float16
 
 
 @pytest.mark.parametrize(("hardware", "emulated"), [(False, True), (True, True), (False, False)])
@@ -237,8 +236,8 @@ def test_torch_is_asked_for_bf16_in_hardware(
     def supported(including_emulation: bool = True) -> bool:
         return emulated if including_emulation else hardware
 
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "some GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "some GPU")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert processor() == Processor("cuda", "some GPU", bf16=hardware)
-    assert pick_precision("auto", processor()) == ("bf16" if hardware else "no")
+    found = processor(torch.device("cuda"))
+    assert found == Processor("cuda", "some GPU", bf16=hardware)
+    assert pick_precision("auto", found) == (torch.bfloat16 if hardware else torch.float32)

@@ -1,14 +1,11 @@
 """Many images of a model, shared out among the processes there are."""
 
-from typing import Any
-
 import torch
-from accelerate.utils.operations import gather_object
 from typing_extensions import Unpack
 
 from .data.samples import Samples
 from .model import Model, SamplingOptions
-from .utils.device import processes
+from .utils.processes import processes
 
 
 def round_robin_labels(count: int, classes: int) -> list[int]:
@@ -25,9 +22,9 @@ def sample_distributed(
     draws, since an image depends on its seed and number alone.
     """
     classes = len(model.spec.classes)
-    state: Any = processes()
+    group = processes()
     labels = round_robin_labels(count, classes) if classes else None
-    numbers = _share(count, state.process_index, state.num_processes)
+    numbers = _share(count, group.rank, group.count)
     images = torch.zeros(0, *model.spec.shape, dtype=torch.uint8)
     if len(numbers):
         images = model.sample(
@@ -39,7 +36,7 @@ def sample_distributed(
             progress=True,
             **options,
         )
-    gathered = torch.cat(gather_object([images]))
+    gathered = torch.cat(group.gather(images))
     return Samples(gathered, None if labels is None else torch.tensor(labels))
 
 

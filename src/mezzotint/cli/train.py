@@ -57,9 +57,9 @@ def run_until_stopped(
 
 def say_done(folder: Path) -> None:
     """What to do next; said once, however many processes there were."""
-    from ..utils.device import processes
+    from ..utils.processes import processes
 
-    if processes().is_main_process:
+    if processes().is_main:
         print(f"done: {folder}\ntry: mezzotint sample {folder} 7", file=sys.stderr)
 
 

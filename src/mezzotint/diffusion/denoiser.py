@@ -48,13 +48,14 @@ class NetworkDenoiser:
     def output(
         self, x_t: Images, t: Coefficient, labels: Labels | None
     ) -> Float[Tensor, "batch channels height width"]:
-        """The network's own words, before they are turned into (x0, eps)."""
+        """The network's output, before it is turned into (x0, eps), in the type of ``x_t``, whatever
+        precision the network computes in."""
         steps = (t.double() * (self.schedule.timesteps or 1000)).float().to(x_t.device)
         output: Tensor = self.network(x_t, steps.expand(len(x_t)), labels)
-        return output
+        return output.to(x_t.dtype)
 
     def __call__(self, x_t: Images, t: Coefficient, labels: Labels | None) -> Prediction:
-        output = self.output(x_t, t, labels).to(x_t.dtype)
+        output = self.output(x_t, t, labels)
         return invert(self.parametrization, self.schedule.level(t), x_t, output)
 
 

@@ -23,7 +23,7 @@ from ..recipe.schema import Data
 from ..samplers import make_grid
 from ..sampling import round_robin_labels, sample_distributed
 from ..utils import pixels
-from ..utils.device import processes
+from ..utils.processes import processes
 from ..utils.progress import progress
 from ..utils.randomness import Stream, generator
 from .denoising_classifier import denoising_errors
@@ -69,7 +69,7 @@ def reference_of(
 
 def is_main() -> bool:
     """Whether this process is the one that writes."""
-    return bool(processes().is_main_process)
+    return processes().is_main
 
 
 def evaluate_images(found: Samples, reference: Reference, source: str) -> Evaluation:

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from accelerate.utils.operations import broadcast_object_list
 from torch import nn
 
 from .. import build, weights
@@ -50,12 +49,14 @@ class RunFolder:
         self.folder = folder
         self.recipe = recipe
         self.trainer = trainer
-        self.writes: bool = trainer.accelerator.is_main_process
+        self.writes: bool = trainer.processes.is_main
         # The steps of the newest checkpoint and of the newest grid of samples; of a run that goes on, as the
         # first process finds them.
         self.saved_step: int | None = trainer.state.step or None
         drawn = self.saved_step is not None and self._grid_path(self.saved_step).exists()
-        self.drawn_step: int | None = broadcast_object_list([self.saved_step if drawn else None])[0]
+        self.drawn_step: int | None = trainer.processes.from_main(
+            self.saved_step if drawn else None
+        )
         self._metrics: MetricsLog | None = None
         self._tracker: Any = None
 

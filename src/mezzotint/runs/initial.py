@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils.operations import broadcast_object_list
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -19,8 +18,8 @@ from ..recipe.fields import RecipeError
 from ..recipe.objectives import Distillation, Refinement
 from ..recipe.schema import Recipe
 from ..sampling import sample_distributed
-from ..utils.device import processes
 from ..utils.files import sha256, whole_file
+from ..utils.processes import processes
 
 INITIAL = "initial.safetensors"
 SAMPLES = "reference-samples.npz"
@@ -82,7 +81,7 @@ def find_initial(recipe: Recipe, spec: ImageSpec, folder: Path) -> InitialModel 
     _check_fit(recipe, initial_recipe, key, name)
     if initial_spec != spec:
         raise RecipeError(f"{key} = {name!r} was trained on other images: {initial_spec}")
-    device = torch.device(processes().device or "cpu")
+    device = processes().device
     denoiser = trained_denoiser(initial_recipe, spec, tensors, device)
     if not isinstance(objective, Refinement):
         return InitialModel(path, denoiser)
@@ -112,7 +111,8 @@ def _saved_samples(folder: Path) -> Any:
 
 def _broadcast(read: Any) -> Any:
     """What the first process reads; its folder decides for all."""
-    return broadcast_object_list([read() if processes().is_main_process else None])[0]
+    group = processes()
+    return group.from_main(read() if group.is_main else None)
 
 
 def _check_kind(recipe: Recipe, initial: Recipe, key: str, name: str) -> None:

@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from accelerate.utils.operations import broadcast_object_list
-
 from .. import build
 from ..data import ImageData
 from ..recipe.fields import RecipeError
@@ -16,7 +14,8 @@ from ..recipe.toml import differences, from_toml
 from ..training.checkpoint import latest_checkpoint, load_checkpoint
 from ..training.signals import Stopped
 from ..training.trainer import Trainer
-from ..utils.device import prepare, processes
+from ..utils.device import prepare
+from ..utils.processes import processes
 from .folder import RunFolder, check_tracker
 from .initial import InitialModel, find_initial
 
@@ -104,11 +103,11 @@ def train(
             raise RecipeError("a resumed run goes on in its own folder: leave out --out")
         check_resume(Path(resume), recipe, changes)
     folder = Path(resume) if resume is not None else new_folder(recipe, Path(out) if out else None)
-    state = processes()
-    folder = Path(broadcast_object_list([str(folder)])[0])  # the first process's clock names it
-    if not state.is_main_process:
+    group = processes()
+    folder = group.from_main(folder)  # the first process's clock names it
+    if not group.is_main:
         log = _silent
-    with state.main_process_first():  # which decodes pictures into the cache, if there are any
+    with group.main_first():  # which decodes pictures into the cache, if there are any
         data = build.load_data(recipe.data)
     counts = ", ".join(f"{name} {count:,}" for name, count in data.counts().items())
     log(f"{len(data):,} images of {data.size[0]}x{data.size[1]}x{data.channels}; {counts}")
@@ -119,14 +118,14 @@ def train(
     if resume is not None:
         _continue(trainer, folder, log)
     with RunFolder(folder, recipe, trainer) as run:
-        if state.is_main_process and initial is not None:
+        if group.is_main and initial is not None:
             initial.save(folder)
         parameters = sum(p.numel() for p in trainer.state.network.parameters())
         log(f"{recipe.name}: {parameters:,} parameters on {trainer.device}; writing to {folder}")
         stopped = trainer.run(run.hooks(), run.log)
         if trainer.runs_hooks:
             run.finish(stopped)
-        trainer.accelerator.wait_for_everyone()
+        group.wait()
     if stopped.signal is not None:
         raise StoppedBySignal(folder, stopped)
     return folder
@@ -169,9 +168,9 @@ class StoppedBySignal(Exception):
 
 
 def _continue(trainer: Trainer, folder: Path, log: Callable[[str], None]) -> None:
-    main = trainer.accelerator.is_main_process
-    newest = latest_checkpoint(folder / "checkpoints") if main else None
-    checkpoint = broadcast_object_list([newest])[0]  # all go on from the one that the first chooses
+    group = trainer.processes
+    newest = latest_checkpoint(folder / "checkpoints") if group.is_main else None
+    checkpoint = group.from_main(newest)  # all go on from the one that the first chooses
     if checkpoint is None:
         raise RecipeError(f"{folder} holds no whole checkpoint to resume from")
     load_checkpoint(checkpoint, trainer.state)

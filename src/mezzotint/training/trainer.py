@@ -8,12 +8,12 @@ with the same bits as one that never was (on the same machine, build and number 
 import dataclasses
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from accelerate.accelerator import Accelerator
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ..data import ImageData
 from ..diffusion.denoiser import NetworkDenoiser
@@ -21,7 +21,8 @@ from ..objectives.base import Noise, Objective
 from ..recipe.schema import Training
 from ..registry import OPTIMIZERS
 from ..utils import pixels
-from ..utils.device import deterministic, has_gpu, pick_precision, place, processor
+from ..utils.device import deterministic, pick_precision, place, processor
+from ..utils.processes import processes
 from ..utils.progress import bar
 from ..utils.randomness import Stream, derived_seed, generator
 from .batches import balanced_rows, batch_indices
@@ -65,11 +66,10 @@ class Trainer:
         self.seed = seed
         self.title = title
         self.spec = data.spec
-        precision = pick_precision(settings.precision, processor())
-        # Under torchrun without a GPU, Accelerator() alone would make every process a lone rank 0.
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=not has_gpu())
-        self.device = self.accelerator.device
-        self._check(precision)
+        self.processes = processes()
+        self.device = self.processes.device
+        self.precision = pick_precision(settings.precision, processor(self.device))
+        self._check()
         self.images = data.images.to(self.device)
         self.labels = data.labels.to(self.device) if data.classes else None
         # The rows of the data that make up an epoch.
@@ -78,9 +78,10 @@ class Trainer:
         self.wrapped = self._wrap(self.state.network)
         self.denoiser = dataclasses.replace(denoiser, network=self.wrapped)
 
-    def _check(self, precision: str) -> None:
-        settings, count = self.settings, self.accelerator.num_processes
-        if precision == "fp16" and self.sharded:
+    def _check(self) -> None:
+        settings = self.settings
+        count = self.processes.count
+        if self.precision == torch.float16 and self.sharded:
             raise ValueError("training.precision = 'fp16' cannot go with training.sharding")
         if settings.batch % (count * self.objective.group):
             groups = f" in groups of {self.objective.group}" if self.objective.group > 1 else ""
@@ -92,12 +93,12 @@ class Trainer:
     @property
     def sharded(self) -> bool:
         """Whether the weights are spread over several processes."""
-        return self.settings.sharding == "full" and self.accelerator.num_processes > 1
+        return self.settings.sharding == "full" and self.processes.count > 1
 
     @property
     def runs_hooks(self) -> bool:
         """Whether this process runs hooks, the last things to be done among them."""
-        return self.accelerator.is_main_process or self.sharded
+        return self.processes.is_main or self.sharded
 
     @property
     def deferred(self) -> bool:
@@ -114,7 +115,7 @@ class Trainer:
         ema = Ema(network, settings.ema) if settings.ema else None
         if self.sharded:
             for part in (network, ema.network) if ema else (network,):
-                shard(part, self.device, self.accelerator.num_processes)
+                shard(part, self.device, self.processes.count)
         beside = {name: place(m, self.device) for name, m in self.objective.modules().items()}
         groups = self.objective.param_groups(network)
         if groups is None:
@@ -122,13 +123,16 @@ class Trainer:
         else:
             optimizer = adam_groups(groups, settings)
         check_beside(beside, optimizer)
-        return TrainingState(network, optimizer, ema, self.accelerator.scaler, beside)
+        half = self.precision == torch.float16
+        scaler = torch.amp.GradScaler(self.device.type) if half else None
+        return TrainingState(network, optimizer, ema, scaler, beside)
 
     def _wrap(self, network: nn.Module) -> nn.Module:
-        """The network as it is called in training: distributed, in mixed precision, compiled."""
-        wrapped: nn.Module = network
-        if not self.sharded:
-            wrapped = self.accelerator.prepare_model(network)
+        """The network as it is called in training: distributed, compiled."""
+        wrapped = network
+        if self.processes.count > 1 and not self.sharded:
+            devices = [self.device] if self.device.type == "cuda" else None
+            wrapped = DistributedDataParallel(network, devices)
         if self.settings.compile:
             wrapped.compile()
         return wrapped
@@ -147,7 +151,7 @@ class Trainer:
         """
         state, last = self.state, self.settings.steps
         self.wrapped.train()
-        silent = not self.accelerator.is_main_process
+        silent = not self.processes.is_main
         monitor = Monitor(state, self.settings, self.deferred, None if silent else log)
         shown = bar(self.title, last, initial=state.step, disable=silent)
         with stop_on_signal() as request, shown as progress:
@@ -166,6 +170,8 @@ class Trainer:
                     for hook in hooked:
                         if self.runs_hooks and not monitor.bad_in_a_row:
                             hook.run(state)
+                    if hooked:
+                        self.processes.wait()
         if state.step >= last:
             return Stopped(state.step, None)
         return Stopped(state.step, request.received or signal.SIGTERM)  # another process was asked
@@ -180,10 +186,10 @@ class Trainer:
     def _asked_to_stop(self, request: StopRequest) -> bool:
         """Whether any process was: all leave at the same step, or none could go on."""
         asked = request.received is not None
-        if self.accelerator.num_processes == 1:
+        if self.processes.count == 1:
             return asked
         votes = torch.tensor(float(asked), device=self.device)
-        return bool(self.accelerator.reduce(votes, "sum").item() > 0)
+        return bool(self.processes.sum(votes).item() > 0)
 
     def step(self) -> StepResult:
         """One optimizer step, after which the state is that of the next. A step whose loss or gradient is not
@@ -192,7 +198,8 @@ class Trainer:
             return self._step()
 
     def _step(self) -> StepResult:
-        state, settings, accelerator = self.state, self.settings, self.accelerator
+        state = self.state
+        settings = self.settings
         rows = self._rows()
         source = generator(self.seed, Stream.DRAWS, state.step, 0)
         progress = state.step / settings.steps
@@ -206,23 +213,34 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         parts = self._parts(len(rows))
         for part in parts:
-            alone = nullcontext() if part is parts[-1] else accelerator.no_sync(self.wrapped)
-            with alone, accelerator.autocast():
-                x0 = pixels.to_float(self.images[rows[part]])
-                labels = self.labels[rows[part]] if self.labels is not None else None
-                losses = self.objective.loss(
-                    self.denoiser, x0, labels, draws.part(part), noise[part].to(self.device)
-                )
-                # The sum over the whole batch's count: parts of unequal size weigh as they should.
-                loss = losses.sum() / len(rows)
-                accelerator.backward(loss)
+            with self._gradients_averaged(part is parts[-1]):
+                with self._autocast():
+                    x0 = pixels.to_float(self.images[rows[part]])
+                    labels = self.labels[rows[part]] if self.labels is not None else None
+                    losses = self.objective.loss(
+                        self.denoiser, x0, labels, draws.part(part), noise[part].to(self.device)
+                    )
+                    # The sum over the whole batch's count: parts of unequal size weigh as they should.
+                    loss = losses.sum() / len(rows)
+                scaled = loss if state.scaler is None else state.scaler.scale(loss)
+                scaled.backward()
             total += loss.detach()
-        if accelerator.num_processes > 1:  # all have to agree whether a step is to be skipped
-            total = accelerator.reduce(total, "mean")
-        result = self._update(total)
+        # All processes have to agree whether a step is to be skipped.
+        result = self._update(self.processes.mean(total))
         state.step += 1
         state.images += settings.batch
         return result
+
+    def _autocast(self) -> torch.autocast:
+        """Matrix products and convolutions in the precision of the training."""
+        half = self.precision != torch.float32
+        return torch.autocast(self.device.type, self.precision if half else None, enabled=half)
+
+    def _gradients_averaged(self, now: bool) -> AbstractContextManager[None]:
+        """Whether the gradients of the block are averaged over all processes, or only added up so far."""
+        if now or not isinstance(self.wrapped, DistributedDataParallel):
+            return nullcontext()
+        return self.wrapped.no_sync()
 
     def _rows(self) -> Tensor:
         """The images of the batch, over all processes."""
@@ -234,8 +252,8 @@ class Trainer:
         """Which rows of a batch are this process's: every N-th group of them."""
         group = self.objective.group
         position = torch.arange(count)
-        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        return position[position // group % processes == rank]
+        owner = position // group % self.processes.count
+        return position[owner == self.processes.rank]
 
     def _parts(self, count: int) -> list[slice]:
         """The parts of a batch that are computed at once: whole groups of it."""
@@ -250,7 +268,7 @@ class Trainer:
         shape = (self.objective.noises, *self.images.shape[1:])
         if self.settings.draws == "cpu":
             return torch.randn(count, *shape, generator=source)[mine]
-        place = (Stream.DRAWS, self.state.step, 1 + self.accelerator.process_index)
+        place = (Stream.DRAWS, self.state.step, 1 + self.processes.rank)
         source = torch.Generator(self.device).manual_seed(derived_seed(self.seed, *place))
         return torch.randn(len(mine), *shape, generator=source, device=self.device)
 
@@ -260,10 +278,9 @@ class Trainer:
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(state.step, settings) * group.get("lr_scale", 1.0)
         beside = [p for module in state.beside.values() for p in module.parameters()]
-        if self.accelerator.num_processes > 1:
-            for parameter in beside:  # they have no wrapper that would do this
-                if parameter.grad is not None:
-                    parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
+        for parameter in beside:  # they have no wrapper that would do this
+            if parameter.grad is not None:
+                parameter.grad = self.processes.mean(parameter.grad)
         if state.scaler is not None:  # after all is averaged, so that all processes scale alike
             state.scaler.unscale_(state.optimizer)
         norm = self._clipped_norm(list(state.network.parameters()))

@@ -1,19 +1,14 @@
 """The machine: memory allocator, denormals, device, arithmetic and memory format, chosen in one place."""
 
-import atexit
 import ctypes
-import functools
 import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import torch
-
-if TYPE_CHECKING:
-    from accelerate.state import PartialState
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 
@@ -64,33 +59,6 @@ def prepare() -> None:
         torch.set_flush_denormal(True)
 
 
-def processes() -> "PartialState":
-    """The processes of this run: one, unless it was started by torchrun."""
-    from accelerate.state import PartialState
-
-    # Under torchrun without a GPU, accelerate would otherwise make every process a lone rank 0.
-    state = PartialState(cpu=not has_gpu())
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        _leave_the_group_at_exit()
-    return state
-
-
-@functools.cache
-def _leave_the_group_at_exit() -> None:
-    """A process that ends while gloo's threads still run may be aborted (SIGABRT) when all is done."""
-    atexit.register(_leave_the_group)
-
-
-def _leave_the_group() -> None:
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
-def has_gpu() -> bool:
-    """Whether torch sees an accelerator: CUDA's, ROCm's or Apple's."""
-    return torch.cuda.is_available() or torch.backends.mps.is_available()
-
-
 def pick_device(name: str | None = None) -> torch.device:
     """The device ``name``, or the best there is.
 
@@ -119,19 +87,20 @@ class Processor:
     bf16: bool
 
 
-def processor() -> Processor:
-    """The best processor there is, as it describes itself."""
-    if torch.cuda.is_available():
+def processor(device: torch.device) -> Processor:
+    """A device's processor, as it describes itself."""
+    if device.type == "cuda":
         # By default torch says yes to GPUs that emulate bf16, T4 and V100 among them, which is slow.
         bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        return Processor("cuda", torch.cuda.get_device_name(), bf16)
-    if torch.backends.mps.is_available():
+        return Processor("cuda", torch.cuda.get_device_name(device), bf16)
+    if device.type == "mps":
         return Processor("mps", "Apple GPU", bf16=False)
     return Processor("cpu", platform.processor() or platform.machine(), bf16=False)
 
 
-def pick_precision(name: str, processor: Processor) -> str:
-    """accelerate's name for an arithmetic: auto is bf16 on GPUs that have it in hardware, fp32 elsewhere.
+def pick_precision(name: str, processor: Processor) -> torch.dtype:
+    """The type that matrix products and convolutions compute in: auto is bf16 on GPUs that have it in
+    hardware, fp32 elsewhere.
 
     Raises ValueError for half precision on a CPU.
     """
@@ -142,7 +111,7 @@ def pick_precision(name: str, processor: Processor) -> str:
             f"training.precision = {name!r} needs a GPU: on CPUs these networks gain nothing by it"
             " (docs/benchmarks.md); say fp32, or auto"
         )
-    return "no" if name == "fp32" else name
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 
 @contextmanager
