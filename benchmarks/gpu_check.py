@@ -233,14 +233,14 @@ def step_of_digits(check: Check) -> dict[str, Any]:
 PARTS: dict[str, tuple[Callable[[Check], dict[str, Any]], int]] = {
     # name: (what, seconds at most)
     "ddpm bf16": (lambda c: training_of_ddpm(c, "bf16", False, 512), 90),
+    "resume": (resume, 90),
     "ddpm fp32": (lambda c: training_of_ddpm(c, "fp32", False, 64), 90),
     "ddpm fp16": (lambda c: training_of_ddpm(c, "fp16", False, 64), 90),
     "ddpm bf16 compiled": (lambda c: training_of_ddpm(c, "bf16", True, 512), 150),
     "ddpm sampling": (sampling_of_ddpm, 60),
-    "digits": (digits, 120),
     "digits step": (step_of_digits, 90),
     "digits-fast": (digits_fast, 60),
-    "resume": (resume, 60),
+    "digits": (digits, 240),
 }
 HALF = ("ddpm bf16", "ddpm fp16", "ddpm bf16 compiled")
 """Parts that need a GPU."""
