@@ -15,8 +15,8 @@ import mezzotint
 from mezzotint import build
 from mezzotint.diffusion.denoiser import NetworkDenoiser
 from mezzotint.diffusion.process import diffuse
-from mezzotint.registry import SAMPLERS, SCHEDULES
-from mezzotint.samplers import make_grid
+from mezzotint.registry import SCHEDULES
+from mezzotint.samplers import make_grid, make_sampler
 from mezzotint.utils import pixels
 from mezzotint.viz.grids import tile
 
@@ -130,7 +130,7 @@ show(x, 10, "400 steps of training, 20 of sampling")
 start = torch.randn(10, 1, 28, 28)
 for name, steps in (("ddim", 8), ("dpm++", 8), ("heun", 4)):
     grid = make_grid("trailing", flow, steps)
-    walk = SAMPLERS[name](denoiser, start, grid, wanted, lambda: torch.randn(10, 1, 28, 28))
+    walk = make_sampler(name)(denoiser, start, grid, wanted, lambda: torch.randn(10, 1, 28, 28))
     show([step.x for step in walk][-1], 10, f"{name}, {steps} steps")
 
 # %% [markdown]

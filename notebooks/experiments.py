@@ -12,8 +12,7 @@ from matplotlib import pyplot
 
 import mezzotint
 from mezzotint.evaluation.evaluate import evaluate_model, reference_of
-from mezzotint.registry import SAMPLERS
-from mezzotint.samplers import make_grid
+from mezzotint.samplers import make_grid, make_sampler
 from mezzotint.utils import pixels
 from mezzotint.viz.grids import tile
 
@@ -93,7 +92,7 @@ for digit in (2, 5):
     label = torch.full((10,), digit)
     with torch.inference_mode():
         denoiser = model.guided_denoiser(sampling)
-        walk = SAMPLERS["dpm++"](denoiser, between, grid, label, lambda: between)
+        walk = make_sampler("dpm++")(denoiser, between, grid, label, lambda: between)
         show(pixels.to_uint8([step.x for step in walk][-1]), 10)
 
 # %% [markdown]

@@ -14,8 +14,7 @@ from IPython.display import Image, display
 from matplotlib import pyplot
 
 import mezzotint
-from mezzotint.registry import SAMPLERS
-from mezzotint.samplers import make_grid
+from mezzotint.samplers import make_grid, make_sampler
 from mezzotint.utils import pixels
 from mezzotint.viz.animations import save_animation, side_by_side
 from mezzotint.viz.grids import tile
@@ -79,7 +78,7 @@ sampling = model.sampling_options(steps=40)
 times = make_grid(sampling.grid, model.denoiser.schedule, sampling.steps)
 with torch.inference_mode():
     denoiser, starts = model.guided_denoiser(sampling), start.expand(10, -1, -1, -1)
-    walk = SAMPLERS["dpm++"](denoiser, starts, times, torch.arange(10), lambda: start)
+    walk = make_sampler("dpm++")(denoiser, starts, times, torch.arange(10), lambda: start)
     same = [tile(pixels.to_uint8(step.x), 5) for step in walk]
 save_animation(folder / "same.gif", torch.stack(same), scale=3)
 display(Image(filename=folder / "same.gif"))

@@ -202,7 +202,7 @@ def test_a_verb_can_be_used_again_in_the_same_process(verb, cli):
         (["train", "--schedule", "linaer"], "linear"),
         (["train", "--net", "lena"], "lean"),
         (["sample", "model", "--guidence", "2"], "--guidance"),
-        (["sample", "model", "--sampler", "huen"], "heun"),
+        (["sample", "digits", "1", "--sampler", "huen"], "heun"),
         (["gif", "model", "--layuot", "grid"], "--layout"),
         (["gif", "model", "--format", "gfi"], "gif"),
         (["forward", "ddmp"], "ddpm"),
@@ -248,10 +248,10 @@ def test_sample_writes_arrays_of_images_and_labels(model, cli):
 
 
 def test_sample_follows_its_sampling_flags(model, cli):
-    flags = ["--sampler", "ddim", "--steps", 2, "--eta", 0.5, "--interval", 0.1, 0.9, "--no-clip"]
+    flags = ["--sampler", "ddim:eta=0.5", "--steps", 2, "--interval", 0.1, 0.9, "--no-clip"]
     assert cli("sample", model, 4, *flags, "--guidance", 2, "--out", "a.npz")[0] == 0
     expected = mezzotint.load(model, "cpu").sample(
-        [4], sampler="ddim", steps=2, eta=0.5, interval=(0.1, 0.9), clip=False, guidance=2.0
+        [4], sampler="ddim:eta=0.5", steps=2, interval=(0.1, 0.9), clip=False, guidance=2.0
     )
     with np.load("a.npz") as arrays:
         assert np.array_equal(arrays["images"], expected.numpy())
@@ -502,7 +502,9 @@ def test_import_converts_the_originals_checkpoint(tmp_path, cli):
         "sample MODEL 3 --seed -1",
         "sample MODEL 3 --batch 0",
         "sample MODEL 3 --scale 0",
-        "sample MODEL 3 --eta 0.5",
+        "sample MODEL 3 --sampler dpm++:eta=0.5",
+        "sample MODEL 3 --sampler dmp++",
+        "sample MODEL 3 --grid 1,0.5,0",
         "sample MODEL 3 --device abacus",
         "sample MODEL 3 --sampler consistency",
         "sample MODEL 3 --out out.npz --scale 2",

@@ -83,14 +83,12 @@ TINY_UNET = {"name": "unet", "width": 8, "depth": 2, "embedding": 16, "groups": 
 
 
 @pytest.mark.parametrize("diffusion", ["flow", "original-linear", "cosine"])
-@pytest.mark.parametrize("sampler", [*SAMPLERS, "ddim eta"])
+@pytest.mark.parametrize("sampler", [*SAMPLERS, "ddim:eta=0.7", "ddpm:variance=large"])
 def test_every_sampler_stays_on_the_device(sampler: str, diffusion: str) -> None:
-    name, _, eta = sampler.partition(" ")
     section = {"schedule": diffusion, "timesteps": None if diffusion == "flow" else 20}
-    model = meta_model(recipe_for(name, diffusion=section))
-    options: dict[str, Any] = {"eta": 0.7} if eta else {}
+    model = meta_model(recipe_for(sampler, diffusion=section))
     for labels, count in (([3, 7], None), (None, 2)):
-        steps = list(model.denoise(labels, count=count, batch=2, **options))
+        steps = list(model.denoise(labels, count=count, batch=2))
         assert len(steps) == 4
         assert {step.x.device for step in steps} == {step.x0.device for step in steps} == {META}
         assert {step.x.dtype for step in steps} == {torch.float32}

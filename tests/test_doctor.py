@@ -85,7 +85,7 @@ groups = 4
 [training]
 batch = 8
 """
-EXTRA = {"digits with eta": '[sampling]\nsampler = "ddim"\neta = 0.5\n'}
+EXTRA = {"digits with eta": '[sampling]\nsampler = "ddim:eta=0.5"\n'}
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,11 @@ from mezzotint import build, load, weights
 from mezzotint.recipe.fields import RecipeError
 from mezzotint.recipe.objectives import AdversarialRefinement, Denoising, Distillation, Refinement
 from mezzotint.recipe.presets import RECIPES, find
+from mezzotint.recipe.schema import Recipe
 from mezzotint.recipe.toml import from_toml, override, to_toml
 from mezzotint.recipe.versions import MOVED, upgrade
 from mezzotint.runs.train import train
+from mezzotint.samplers import Sampler, make_sampler
 from mezzotint.utils.assets import shipped
 
 OLD = Path(__file__).parent / "reference" / "version-0.1"
@@ -59,6 +61,20 @@ def test_what_moved_is_found_where_it_is_now() -> None:
 )
 def test_three_sections_become_the_objective_they_amounted_to(name: str, kind: type) -> None:
     assert isinstance(old_recipe(name).objective, kind)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"sampler": "ddim", "eta": 0.5}, "ddim:eta=0.5"),
+        ({"sampler": "ddim"}, "ddim"),
+        ({"sampler": "ddpm-large"}, "ddpm:variance=large"),
+    ],
+)
+def test_a_samplers_options_follow_its_name_now(before: dict[str, Any], after: str) -> None:
+    recipe = override(Recipe(), upgrade({"sampling": before}))
+    assert recipe.sampling.sampler == after
+    assert isinstance(make_sampler(after), Sampler)
 
 
 def test_a_recipe_of_today_is_not_translated() -> None:

@@ -290,7 +290,7 @@ def test_the_command_measures_images_of_others_and_refuses_sampling_options(
     ]
 
 
-@pytest.mark.parametrize("option", ["--guidance 0", "--eta 0", "--no-clip"])
+@pytest.mark.parametrize("option", ["--guidance 0", "--steps 0", "--no-clip"])
 def test_sampling_options_that_are_0_or_off_are_refused_for_images_too(
     option: str, tmp_path: Path, small: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,9 +12,8 @@ from PIL import Image
 
 from common import tiny_data, tiny_recipe
 from mezzotint import build
-from mezzotint.registry import SAMPLERS
 from mezzotint.runs.train import make_trainer
-from mezzotint.samplers import denoise, make_grid
+from mezzotint.samplers import denoise, make_grid, make_sampler
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -62,8 +61,10 @@ def test_labels_become_images_in_one_function(tmp_path: Path) -> None:
     denoiser = build.new_denoiser(recipe, data.spec)
     grid = make_grid("trailing", denoiser.schedule, 3)
     labels = torch.arange(5)
-    whole = list(denoise(denoiser, SAMPLERS["ddpm"], grid, labels, range(5), data.spec.shape))
-    parts = denoise(denoiser, SAMPLERS["ddpm"], grid, labels, range(5), data.spec.shape, batch=2)
+    whole = list(denoise(denoiser, make_sampler("ddpm"), grid, labels, range(5), data.spec.shape))
+    parts = denoise(
+        denoiser, make_sampler("ddpm"), grid, labels, range(5), data.spec.shape, batch=2
+    )
     assert len(whole) == 4
     together = torch.cat([step.x for step in parts if step.final])
     torch.testing.assert_close(together, whole[-1].x, rtol=1e-4, atol=1e-5)

@@ -16,7 +16,7 @@ from mezzotint import weights
 from mezzotint.data import ImageSpec
 from mezzotint.registry import GRIDS, SAMPLERS
 from mezzotint.runs.train import make_trainer
-from mezzotint.samplers import ImageNoise, make_grid
+from mezzotint.samplers import ImageNoise, make_grid, make_sampler
 from mezzotint.training.checkpoint import save_checkpoint
 from mezzotint.utils import pixels
 from models import model_for, random_model_file
@@ -224,7 +224,7 @@ def test_images_of_one_label_differ_from_each_other_and_between_seeds(sampler):
             assert furthest(images[k], images[j]) > 5
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "ddpm-large"])
+@pytest.mark.parametrize("sampler", ["ddpm", "ddpm:variance=large", "ddim:eta=1"])
 def test_random_samplers_draw_new_noise_at_each_step_for_each_image(sampler, model):
     # Two steps from the same first noise: a deterministic sampler reaches another image.
     random = model.sample([7, 7], sampler=sampler)
@@ -267,7 +267,7 @@ def by_hand(model, labels, sampler="heun", steps=3):
     """Samples of the bare network, neither guided nor clipped."""
     grid = make_grid(model.recipe.sampling.grid, model.denoiser.schedule, steps)
     noise = ImageNoise(0, range(len(LABELS)), (1, 8, 8), torch.device("cpu"))
-    *_, last = SAMPLERS[sampler](model.denoiser, noise(), grid, labels, noise)
+    *_, last = make_sampler(sampler)(model.denoiser, noise(), grid, labels, noise)
     return pixels.to_uint8(last.x)
 
 
@@ -359,7 +359,17 @@ def test_an_impossible_seed_is_refused_at_once(seed, idle):
         ("guidance", "abc", "a number"),
         ("interval", (0.5, 0.5), "empty"),
         ("interval", (0.5, 1.5), "from 0 to 1"),
-        ("eta", 0.5, "ddim"),
+        ("sampler", "dpm++:eta=0.5", "no option"),
+        ("sampler", "ddim:rho=0.5", "its options are eta"),
+        ("sampler", "ddim:eta", "option=value"),
+        ("sampler", "ddim:eta=much", "a number"),
+        ("sampler", "ddim:eta=2", "0, 1"),
+        ("grid", "karras:rho=0", "above 0"),
+        ("grid", "trailing:shift=nan", "above 0"),
+        ("grid", "linspace:rho=2", "no option"),
+        ("grid", "1, 0.5, 0.6, 0", "fall"),
+        ("grid", "1, 0.5, 0", "the same"),
+        ("grid", "1, half, 0", "between commas"),
         ("sampler", "consistency", "distilled models"),
         ("clip", 1, "true or false"),
     ],

@@ -109,8 +109,6 @@ class Twice(Sampler):
         return 2 * super().evaluations(grid)
 
 
-TWICE = Twice()
-
 
 def brightness(subject, real):
     return subject.images.float().mean().item()
@@ -188,7 +186,7 @@ LINES: list[tuple[Registry[Any], str]] = [
     (TIMES, "own_parts.parts:late"),
     (GRIDS, "own_parts.parts:cubic"),
     (OPTIMIZERS, "own_parts.parts:sgd"),
-    (SAMPLERS, "own_parts.parts:TWICE"),
+    (SAMPLERS, "own_parts.parts:Twice"),
     (DATASETS, "own_parts.parts:stripes"),
     (MEASURES, "own_parts.parts:BRIGHTNESS"),
     (NETS, "own_parts.net:Section"),

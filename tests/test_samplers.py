@@ -20,7 +20,16 @@ from mezzotint.diffusion.denoiser import Clipped, Denoiser, NetworkDenoiser
 from mezzotint.diffusion.parametrizations import Prediction, invert
 from mezzotint.diffusion.schedules import Schedule, Table
 from mezzotint.registry import GRIDS, NETS, PARAMETRIZATIONS, SAMPLERS, SCHEDULES, load
-from mezzotint.samplers import DDIM, DDPM, DPMSolver, Heun, ImageNoise, Sampler, make_grid
+from mezzotint.samplers import (
+    DDIM,
+    DDPM,
+    DPMSolver,
+    Heun,
+    ImageNoise,
+    Sampler,
+    make_grid,
+    make_sampler,
+)
 from mezzotint.utils.randomness import generator
 
 LINEAR, COSINE = SCHEDULES["linear"](1000), SCHEDULES["cosine"](1000)
@@ -78,12 +87,20 @@ def last(steps: Iterator) -> Tensor:
     return step.x
 
 
+GRIDS_WITH_OPTIONS = [
+    *GRIDS,
+    "trailing:shift=3",
+    "trailing:shift=0.3",
+    "karras:rho=1",
+    "karras:rho=30",
+]
+
 # --- time grids ---------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", GRIDS_WITH_OPTIONS)
 def test_every_grid_has_n_falling_times_from_the_noisiest_for_every_n(
     name: str, schedule: str
 ) -> None:
@@ -99,7 +116,7 @@ def test_every_grid_has_n_falling_times_from_the_noisiest_for_every_n(
             assert abs(grid * 1000 - (grid * 1000).round()).max() < 1e-9
 
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", GRIDS_WITH_OPTIONS)
 @pytest.mark.parametrize("T", [1, 2, 7, 50])
 def test_every_grid_reaches_all_steps_of_a_short_table(name: str, T: int) -> None:
     for table in ALL_TABLES:
@@ -111,11 +128,39 @@ def test_every_grid_reaches_all_steps_of_a_short_table(name: str, T: int) -> Non
         torch.testing.assert_close(grid * T, torch.arange(T, -1, -1, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", GRIDS_WITH_OPTIONS)
 @pytest.mark.parametrize("n", [0, -1, 1001, True])
 def test_step_counts_that_cannot_be_are_refused_in_words(name: str, n: int) -> None:
     with pytest.raises(ValueError, match=rf"whole number from 1 to 1000 .* not {n}"):
         make_grid(name, ALL_SCHEDULES["linear"], n)
+
+
+@pytest.mark.parametrize("shift", [0.25, 1.0, 3.0])
+def test_a_shifted_grid_of_the_flow_is_the_formula_of_the_paper(shift: float) -> None:
+    t = make_grid("trailing", ALL_SCHEDULES["flow"], 20)
+    expected = shift * t / (1 + (shift - 1) * t)
+    grid = make_grid(f"trailing:shift={shift}", ALL_SCHEDULES["flow"], 20)
+    torch.testing.assert_close(grid, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("rho", [1.0, 3.0, 7.0])
+def test_the_karras_grid_has_even_roots_of_the_noise(rho: float) -> None:
+    flow = ALL_SCHEDULES["flow"]
+    grid = make_grid(f"karras:rho={rho}", flow, 30)[1:-1]  # the first is pure noise, sigma infinite
+    ratios = grid / (1 - grid)
+    smallest = math.exp(-5)  # log-SNRs end at 10
+    ends = torch.tensor([math.exp(5), smallest], dtype=torch.float64) ** (1 / rho)
+    expected = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, 30, dtype=torch.float64)[1:])
+    torch.testing.assert_close(ratios ** (1 / rho), expected)
+    assert rho != 7 or make_grid("karras", flow, 30)[1:-1].equal(grid)
+
+
+def test_a_grid_may_be_its_times() -> None:
+    grid = make_grid("1, 0.6,0.2, 0", ALL_SCHEDULES["flow"], 3)
+    assert grid.tolist() == [1, 0.6, 0.2, 0]
+    assert make_grid("1, 0.001, 0", ALL_SCHEDULES["linear"], 2).tolist() == [1, 0.001, 0]
+    with pytest.raises(ValueError, match="k / 1000 alone"):
+        make_grid("1, 0.0015, 0", ALL_SCHEDULES["linear"], 2)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -171,7 +216,7 @@ def test_every_sampler_yields_n_plus_1_finite_steps_and_ends_in_what_it_sees(
     made, x = ALL_SCHEDULES[schedule], start(2)
     for n in range(1, 31):
         grid = make_grid("linspace", made, n)
-        steps = list(SAMPLERS[name](Gaussian(made, 0.3, 0.5), x, grid, None, noises(n, x)))
+        steps = list(make_sampler(name)(Gaussian(made, 0.3, 0.5), x, grid, None, noises(n, x)))
         assert [step.t for step in steps] == grid.tolist()
         assert torch.equal(steps[0].x, x)
         for step in steps:
@@ -191,14 +236,14 @@ def test_the_last_step_ends_in_the_predicted_image_on_every_grid(name: str, grid
     for made in ALL_SCHEDULES.values():
         x = start(2, torch.float64)
         times = make_grid(grid, made, 12)
-        steps = list(SAMPLERS[name](Gaussian(made, 0.3, 0.5), x, times, None, noises(0, x)))
+        steps = list(make_sampler(name)(Gaussian(made, 0.3, 0.5), x, times, None, noises(0, x)))
         torch.testing.assert_close(steps[-1].x, steps[-2].x0, rtol=0, atol=1e-6)
         assert all(step.x.isfinite().all() for step in steps)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_calls_never_meet(name: str) -> None:
-    sampler, made = SAMPLERS[name], ALL_SCHEDULES["cosine"]
+    sampler, made = make_sampler(name), ALL_SCHEDULES["cosine"]
     grid = make_grid("linspace", made, 8)
 
     def run(count: int) -> Tensor:
@@ -223,7 +268,7 @@ def test_calls_never_meet(name: str) -> None:
 def test_sampling_leaves_the_noise_it_was_given_alone(name: str) -> None:
     x = start(2)
     grid = make_grid("linspace", ALL_SCHEDULES["linear"], 5)
-    last(SAMPLERS[name](Gaussian(ALL_SCHEDULES["linear"]), x, grid, None, noises(1, x)))
+    last(make_sampler(name)(Gaussian(ALL_SCHEDULES["linear"]), x, grid, None, noises(1, x)))
     assert torch.equal(x, start(2))
 
 
@@ -241,7 +286,7 @@ def test_labels_reach_the_denoiser_and_each_step_costs_what_it_says(name: str) -
 
     x, labels = start(2), torch.tensor([3, 7])
     grid = make_grid("linspace", LINEAR, 10)
-    last(SAMPLERS[name](Recorder(LINEAR), x, grid, labels, noises(1, x)))
+    last(make_sampler(name)(Recorder(LINEAR), x, grid, labels, noises(1, x)))
     assert len(asked) == (19 if name == "heun" else 10)
     assert all(given is labels for given in asked)
 
@@ -249,7 +294,9 @@ def test_labels_reach_the_denoiser_and_each_step_costs_what_it_says(name: str) -
 @pytest.mark.parametrize("name", ["ddim", "dpm++", "heun"])
 def test_deterministic_samplers_draw_no_noise(name: str) -> None:
     grid = make_grid("linspace", LINEAR, 10)
-    assert last(SAMPLERS[name](Gaussian(LINEAR), start(), grid, None, forbidden)).isfinite().all()
+    assert (
+        last(make_sampler(name)(Gaussian(LINEAR), start(), grid, None, forbidden)).isfinite().all()
+    )
 
 
 @pytest.mark.parametrize("sampler", [DDPM(), DDPM(variance="large"), DDIM(eta=1)])
@@ -281,7 +328,7 @@ def test_an_untrained_network_does_not_explode(name: str, net: str, schedule: st
     x = torch.randn(2, 1, 8, 8)
     grid, labels = make_grid("linspace", made, 10), torch.tensor([3, 7])
     assert plain(x, grid[0], labels).x0.abs().max() > 10  # the danger is real
-    steps = list(SAMPLERS[name](Clipped(plain), x, grid, labels, noises(1, x)))
+    steps = list(make_sampler(name)(Clipped(plain), x, grid, labels, noises(1, x)))
     assert all(step.x.isfinite().all() for step in steps)
     assert all(step.x0.abs().max() <= 1 + 1e-6 for step in steps)
 

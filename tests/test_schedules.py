@@ -13,7 +13,7 @@ from torch import Tensor
 from common import Gaussian
 from mezzotint.diffusion.schedules import Flow, Table, cosine_betas, linear_betas
 from mezzotint.registry import SAMPLERS, SCHEDULES
-from mezzotint.samplers import make_grid
+from mezzotint.samplers import make_grid, make_sampler
 
 TABLES = ("linear", "cosine", "original-linear", "original-cosine")
 
@@ -82,7 +82,7 @@ def test_every_table_length_samples(T: int, sampler: str) -> None:
     for name in TABLES:
         schedule = SCHEDULES[name](T)
         x = torch.tensor([-2.0, 0.0, 2.0]).reshape(3, 1, 1, 1)
-        steps = SAMPLERS[sampler](
+        steps = make_sampler(sampler)(
             Gaussian(schedule, 0.3, 0.5),
             x,
             make_grid("linspace", schedule, min(T, 5)),

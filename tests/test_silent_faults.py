@@ -570,7 +570,7 @@ def test_an_evaluation_is_on_disk_before_it_is_printed(
     def fails(result: Any) -> None:
         raise UnicodeEncodeError("ascii", "ä", 0, 1, "ordinal not in range")
 
-    monkeypatch.setattr("mezzotint.cli.evaluate._print_table", fails)
+    monkeypatch.setattr("mezzotint.cli.report._print_table", fails)
     data = build.load_data(as_recipe("digits").data, "test")
     np.savez(tmp_path / "samples.npz", images=data.images[:200].numpy(), labels=data.labels[:200])
     with pytest.raises(SystemExit, match="ordinal not in range"):

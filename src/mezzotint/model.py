@@ -18,8 +18,7 @@ from .recipe.fields import RecipeError
 from .recipe.rules import check_sampling
 from .recipe.schema import Recipe, Sampling
 from .recipe.toml import nearest, override
-from .registry import SAMPLERS
-from .samplers import DDIM, Sampler, Step, denoise, make_grid
+from .samplers import Step, denoise, make_grid, make_sampler
 from .training.checkpoint import MODEL, latest_checkpoint
 from .utils import pixels
 from .utils.assets import shipped
@@ -38,7 +37,6 @@ class SamplingOptions(TypedDict, total=False):
     grid: str
     guidance: float
     interval: tuple[float, float]
-    eta: float
     clip: bool
 
 
@@ -148,7 +146,7 @@ class Model:
         grid = make_grid(sampling.grid, self.denoiser.schedule, sampling.steps)
         return denoise(
             self.guided_denoiser(sampling),
-            make_sampler(sampling),
+            make_sampler(sampling.sampler),
             grid,
             checked,
             range(first, first + total),
@@ -162,6 +160,11 @@ class Model:
         """The recipe's way of sampling with ``options``, checked."""
         sampling = override(self.recipe.sampling, options)
         check_sampling(sampling, self.recipe.diffusion.timesteps, self.recipe.few_step)
+        try:
+            make_sampler(sampling.sampler)
+            make_grid(sampling.grid, self.denoiser.schedule, sampling.steps)
+        except ValueError as error:
+            raise RecipeError(str(error)) from None
         if not self.spec.classes and options.get("guidance", 1) != 1:
             raise RecipeError(
                 f"guidance = {sampling.guidance}: this model has no classes to be guided to"
@@ -189,13 +192,6 @@ class Model:
         if not self.spec.classes:
             raise RecipeError("this model knows no classes: give count instead of labels")
         return check_labels(labels, self.spec.classes)
-
-
-def make_sampler(sampling: Sampling) -> Sampler:
-    """The sampler that a ``[sampling]`` section names."""
-    if sampling.eta is not None:
-        return DDIM(eta=sampling.eta)
-    return SAMPLERS[sampling.sampler]
 
 
 def find_weights(path: str | Path) -> Path:

@@ -4,7 +4,9 @@ Nothing is imported before a part is asked for, so that ``--help`` knows all nam
 of your own needs a file and one line, such as ``SCHEDULES["mine"] = "my_package.schedules:mine"``.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -59,6 +61,57 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+
+def split_options(text: str) -> tuple[str, dict[str, str]]:
+    """The name of a part, and its options as they are written after it.
+
+    Args:
+        text: ``name`` or ``name:option=value,option=value``, such as ``ddim:eta=0.5``.
+
+    Raises:
+        ValueError: if an option has no value, or is given twice.
+    """
+    name, colon, rest = text.partition(":")
+    options: dict[str, str] = {}
+    for item in rest.split(",") if colon else []:
+        key, equals, value = item.partition("=")
+        if not (equals and key.strip() and value.strip()) or key.strip() in options:
+            raise ValueError(
+                f"{text!r}: write each option once, as {name}:option=value,option=value"
+            )
+        options[key.strip()] = value.strip()
+    return name.strip(), options
+
+
+def with_options(kind: str, parts: Mapping[str, Callable[..., T]], text: str) -> Callable[..., T]:
+    """A part, with the options that are written after its name.
+
+    Args:
+        kind: what it is, for errors: "sampler".
+        parts: the registry.
+        text: see :func:`split_options`. The options are the part's keyword-only arguments; each value has
+            the type of the argument's default.
+
+    Raises:
+        ValueError: if the part has no such option, or the option no such value.
+    """
+    name, options = split_options(text)
+    part = parts[name]
+    parameters = inspect.signature(part).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    values: dict[str, Any] = {}
+    for key, value in options.items():
+        if key not in defaults:
+            known = f"its options are {', '.join(defaults)}" if defaults else "it has no options"
+            raise ValueError(f"{kind} {name!r} has no option {key!r}; {known}")
+        kind_of_value = type(defaults[key])
+        try:
+            values[key] = kind_of_value(value)
+        except ValueError:
+            words = {int: "a whole number", float: "a number"}[kind_of_value]
+            raise ValueError(f"{kind} {name!r}: {key} = {value!r} must be {words}") from None
+    return partial(part, **values)
 
 
 SCHEDULES: "Registry[Callable[..., Schedule]]" = Registry(
@@ -129,25 +182,27 @@ OPTIMIZERS: "Registry[Callable[..., torch.optim.Optimizer]]" = Registry(
     }
 )
 
-SAMPLERS: "Registry[Sampler]" = Registry(
+SAMPLERS: "Registry[Callable[..., Sampler]]" = Registry(
     {
-        "ddpm": "mezzotint.samplers.ddpm:SMALL",
-        "ddpm-large": "mezzotint.samplers.ddpm:LARGE",
-        "ddim": "mezzotint.samplers.ddim:DETERMINISTIC",
-        "dpm++": "mezzotint.samplers.dpm:DPM_SOLVER",
-        "heun": "mezzotint.samplers.heun:HEUN",
-        "consistency": "mezzotint.samplers.consistency:MULTISTEP",
+        "ddpm": "mezzotint.samplers.ddpm:DDPM",
+        "ddim": "mezzotint.samplers.ddim:DDIM",
+        "dpm++": "mezzotint.samplers.dpm:DPMSolver",
+        "heun": "mezzotint.samplers.heun:Heun",
+        "consistency": "mezzotint.samplers.consistency:Multistep",
     }
 )
+"""Classes of samplers, or functions that return one; their keyword arguments are the sampler's options."""
 
-GRIDS: "Registry[Callable[[Schedule, int], Grid]]" = Registry(
+GRIDS: "Registry[Callable[..., Grid]]" = Registry(
     {
         "linspace": "mezzotint.samplers.grids:linspace",
         "trailing": "mezzotint.samplers.grids:trailing",
         "quadratic": "mezzotint.samplers.grids:quadratic",
         "log-snr": "mezzotint.samplers.grids:log_snr",
+        "karras": "mezzotint.samplers.grids:karras",
     }
 )
+"""Functions of a schedule and a number of steps; their keyword arguments are the grid's options."""
 
 DATASETS: "Registry[Callable[..., ImageData]]" = Registry(
     {

@@ -9,6 +9,7 @@ from importlib import import_module
 from cyclopts import App, Group
 
 from .. import __version__
+from ..utils.console import safe_streams
 
 HELP = """Train class-conditional diffusion models on small images, and draw from them.
 
@@ -88,6 +89,11 @@ def main(tokens: Sequence[str] | None = None) -> None:
     tokens = list(sys.argv[1:] if tokens is None else tokens)
     debug = DEBUG in tokens or bool(os.environ.get("MEZZOTINT_DEBUG"))
     tokens = [token for token in tokens if token != DEBUG]
+    with safe_streams():
+        _run(tokens, debug)
+
+
+def _run(tokens: list[str], debug: bool) -> None:
     try:
         make_app(tokens)(tokens)
     except (ValueError, ModuleNotFoundError, OSError) as error:

@@ -135,7 +135,7 @@ def _training(recipe: Recipe, data: "ImageData") -> None:
         {
             "objective": denoising,
             "training": {"steps": 4, "log_every": 1, "warmup": 0},
-            "sampling": {"sampler": "dpm++", "eta": None},
+            "sampling": {"sampler": "dpm++"},
         },
     )
     trainer = make_trainer(short, data)

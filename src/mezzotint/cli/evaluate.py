@@ -1,19 +1,17 @@
 """``mezzotint evaluate``"""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Data, Sampling
 from ..recipe.toml import override
 from .common import set_values
 from .flags import section_flags, with_flags
+from .report import report
 from .sweep import measure_sweep
-
-if TYPE_CHECKING:
-    from ..evaluation.measure import Reference
-    from ..evaluation.report import Evaluation
 
 
 def evaluate(
@@ -58,7 +56,7 @@ def evaluate(
     classify
         Use the model as a classifier of so many test images; 0 leaves it out.
     sweep
-        A sampling option and its values, such as guidance=1,1.5,2 or steps=1,2,4,8,16.
+        A sampling option and its values, such as guidance=1,1.5,2, steps=1,2,4,8,16 or sampler:eta=0,0.5,1.
     data
         Data set to measure against, as in a recipe; the model's own, or mnist, if not given.
     judge
@@ -81,71 +79,104 @@ def evaluate(
     if sweep is not None and (name := sweep.partition("=")[0]) in options:
         raise RecipeError(f"--{name} and --sweep {name}=...: say one or the other")
     from .. import model
-    from ..evaluation import evaluate as evaluation
     from ..utils.device import prepare
 
     prepare()
     folder = out or (what if (what / "recipe.toml").is_file() else Path("."))
-    if what.suffix == ".npz" or (what.is_dir() and not model.is_model(what)):
-        of_models = {
-            "count": count,
-            "sweep": sweep,
-            "bits": bits or None,
-            "classify": classify or None,
-        }
-        flagged = [f"--{name}" for name in set_values(of_models) | options]
-        if flagged or seeds > 1:
-            raise RecipeError(
-                f"{what} holds images: {', '.join(flagged) or '--seeds'} is for models, which draw them"
-            )
+    judges = Judges(judge, witness)
+    if what.suffix != ".npz" and not (what.is_dir() and not model.is_model(what)):
         if against is not None:
-            if data is not None or judge is not None or witness is not None:
-                raise RecipeError(
-                    "--against measures by Inception-FID: leave out --data, --judge and --witness"
-                )
-            _inception(what, against, folder, device)
-            return
-        section = override(Data(), {} if data is None else {"name": data})
-        _evaluate_images(what, folder, section, judge, witness, device)
+            raise RecipeError("--against goes with images (.npz or a folder), not with a model")
+        extras = Extras(seeds=seeds, bits=bits, classify=classify)
+        _evaluate_model(what, count, options, extras, sweep, data, judges, folder, device)
         return
-    if against is not None:
-        raise RecipeError("--against goes with images (.npz or a folder), not with a model")
+    for_models = {
+        "count": count,
+        "sweep": sweep,
+        "bits": bits or None,
+        "classify": classify or None,
+    }
+    flagged = [f"--{name}" for name in set_values(for_models) | options]
+    if flagged or seeds > 1:
+        raise RecipeError(
+            f"{what} holds images: {', '.join(flagged) or '--seeds'} is for models, which draw them"
+        )
+    if against is None:
+        _evaluate_images(what, data, judges, folder, device)
+    elif data is not None or judge is not None or witness is not None:
+        raise RecipeError(
+            "--against measures by Inception-FID: leave out --data, --judge and --witness"
+        )
+    else:
+        _inception(what, against, folder, device)
+
+
+@dataclass(frozen=True)
+class Judges:
+    """The two classifiers that measure, by name or file; None is the shipped one."""
+
+    judge: Path | None
+    witness: Path | None
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is measured of a model beside one set of its images."""
+
+    seeds: int
+    bits: int
+    classify: int
+
+
+def _evaluate_model(
+    what: Path,
+    count: int | None,
+    options: dict[str, Any],
+    extras: Extras,
+    sweep: str | None,
+    data: str | None,
+    judges: Judges,
+    folder: Path,
+    device: str | None,
+) -> None:
+    """Draw images of a model and measure them."""
+    from .. import model
+    from ..evaluation import evaluate as evaluation
+
     weights = model.find_weights(what)
     evaluation.is_main()  # under torchrun each process takes its device before a model is loaded
     loaded = model.load(weights, device)
     loaded.sampling_options(**options)
-    own = loaded.recipe.data
-    reference = evaluation.reference_of(
-        own if data is None else override(own, {"name": data, "folder": None}),
-        judge,
-        witness,
-        loaded.device,
-    )
+    section = loaded.recipe.data
+    if data is not None:
+        section = override(section, {"name": data, "folder": None})
+    reference = evaluation.reference_of(section, judges.judge, judges.witness, loaded.device)
     number = 10_000 if count is None else count
     if sweep is not None:
         measure_sweep(loaded, reference, sweep, number, options, str(what), folder)
         return
     test = evaluation.test_images_of(loaded, reference)
-    if classify and test is None:
+    if extras.classify and test is None:
         raise RecipeError(
             f"--classify needs test images of the model's own classes, {', '.join(loaded.spec.classes)}"
         )
     result = evaluation.evaluate_model(
-        loaded, reference, count=number, seeds=range(seeds), bits=bits, source=str(what), **options
+        loaded,
+        reference,
+        count=number,
+        seeds=range(extras.seeds),
+        bits=extras.bits,
+        source=str(what),
+        **options,
     )
-    if classify and test is not None:
-        result.protocol["as_classifier"] = {"images": classify, "draws_per_label": 8}
-        result.values["as_classifier"] = [evaluation.classify(loaded, test, classify)]
-    _report(result, reference, folder)
+    if extras.classify and test is not None:
+        result.protocol["as_classifier"] = {"images": extras.classify, "draws_per_label": 8}
+        result.values["as_classifier"] = [evaluation.classify(loaded, test, extras.classify)]
+    report(result, reference, folder)
 
 
 def _evaluate_images(
-    what: Path,
-    folder: Path,
-    data: Data,
-    judge: Path | None,
-    witness: Path | None,
-    device: str | None,
+    what: Path, data: str | None, judges: Judges, folder: Path, device: str | None
 ) -> None:
     """Measure images that are already there, of whatever system."""
     from ..data.samples import read_images
@@ -153,11 +184,12 @@ def _evaluate_images(
     from ..utils.device import pick_device
 
     is_main()  # under torchrun each process takes its device
-    reference = reference_of(data, judge, witness, pick_device(device))
+    section = override(Data(), {} if data is None else {"name": data})
+    reference = reference_of(section, judges.judge, judges.witness, pick_device(device))
     images = read_images(what, reference.test.classes)
     if images.images.shape[1] == 3 and reference.test.channels == 1:
         raise RecipeError(f"{what} holds RGB images: say --against what, for Inception-FID")
-    _report(evaluate_images(images, reference, str(what)), reference, folder)
+    report(evaluate_images(images, reference, str(what)), reference, folder)
 
 
 def _inception(what: Path, against: Path, folder: Path, device: str | None) -> None:
@@ -175,65 +207,6 @@ def _inception(what: Path, against: Path, folder: Path, device: str | None) -> N
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
     print(f"Inception-FID {result['inception_fid']:.3f} (not digit-FID)\n{path}")
-
-
-def _report(result: "Evaluation", reference: "Reference", folder: Path) -> None:
-    """The table on the terminal, and the files; by the first process alone, if there are several."""
-
-    from ..evaluation.evaluate import is_main
-
-    if not is_main():
-        return
-    from ..evaluation.report import write
-    from ..utils.files import whole_file
-    from ..viz.report import save_report
-
-    paths = write(result, folder)  # before anything is printed, which may fail
-    _print_table(result)
-    print(*paths, sep="\n")
-    found, measured = result.shown
-    classes = reference.test.classes
-    order = measured.subject.neighbours.distance.argsort()[:32]
-    worst = None
-    if found.labels is not None:
-        logits = measured.subject.judged.logits.log_softmax(1)
-        unlike = logits.gather(1, found.labels[:, None])[:, 0].argsort()[:64]
-        worst = found.images[unlike]
-        by_class = found.labels.argsort(stable=True)
-        first = [by_class[found.labels[by_class] == label][:10] for label in range(len(classes))]
-        samples = found.images[[int(i) for rows in first for i in rows]]
-    else:
-        samples = found.images[:100]
-    size = (found.images.shape[2], found.images.shape[3])
-    training = reference.train.fitted(size).images[measured.subject.neighbours.index[order]]
-    path = folder / "evaluation.png"
-    with whole_file(path) as temporary:
-        save_report(
-            temporary,
-            samples=samples,
-            columns=10,
-            confusion=measured.confusion,
-            classes=classes,
-            worst=worst,
-            generated=found.images[order],
-            training=training,
-            title=f"{result.protocol['source']}: {len(found.images):,} images",
-        )
-    print(path)
-
-
-def _print_table(result: "Evaluation") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from ..evaluation.report import table as rows_of
-
-    table = Table(title=f"{result.protocol['source']}: {result.protocol['images']:,} images")
-    for heading in ("measure", "mean", "spread", "floor", "better"):
-        table.add_column(heading, justify="left" if heading == "measure" else "right")
-    for row in rows_of(result):
-        table.add_row(*row)
-    Console().print(table)
 
 
 def command(tokens: Sequence[str]) -> Callable[..., None]:

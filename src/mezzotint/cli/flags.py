@@ -68,6 +68,11 @@ def _flag(
     group: Group,
 ) -> inspect.Parameter:
     explanation = field.metadata.get("help", "")
+    choices = field.metadata.get("choices")
+    if choices and field.metadata.get("with_options"):
+        explanation = f"{explanation} (one of {', '.join(choices)})"
+    elif choices:
+        hint = Literal[tuple(choices)]
     if name == "net__name":
         explanation = f"which network: {', '.join(NETS)}"
     negative = [names[0].replace(field.name, f"no-{field.name}")] if hint is bool else []
@@ -79,8 +84,6 @@ def _flag(
         group=group,
         show_default=value is not None,
     )
-    if field.metadata.get("choices"):
-        hint = Literal[tuple(field.metadata["choices"])]
     annotation: Any = hint if value is not None else hint | None
     return inspect.Parameter(
         name,

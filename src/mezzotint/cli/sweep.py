@@ -28,7 +28,7 @@ def measure_sweep(
     from ..viz.report import save_sweep
 
     name, values = parse_sweep(sweep)
-    settings = [options | {name: value} for value in values]
+    settings = [with_value(options, name, value, model.recipe.sampling) for value in values]
     for setting in settings:
         model.sampling_options(**setting)  # all are checked before the first is measured
     shown = ("accuracy", "digit_fid", "precision", "recall")
@@ -42,7 +42,7 @@ def measure_sweep(
     if not is_main():
         return
     print("floor: " + ", ".join(f"{key} {floor[key]:.4g}" for key in shown))
-    path = folder / f"sweep-{name}.json"
+    path = folder / f"sweep-{name.replace(':', '-')}.json"
     with whole_file(path) as temporary:
         document = {"sweep": name, "rows": rows, "floor": floor}
         temporary.write_text(json.dumps(document, indent=1))
@@ -52,12 +52,16 @@ def measure_sweep(
 
 
 def parse_sweep(sweep: str) -> tuple[str, list[Any]]:
-    """``guidance=1,2`` as ("guidance", [1.0, 2.0])."""
+    """``guidance=1,2`` as ("guidance", [1.0, 2.0]); ``sampler:eta`` is an option of the sampler."""
     name, _, listed = sweep.partition("=")
-    kinds: dict[str, type] = {"guidance": float, "steps": int, "eta": float}
+    part, colon, option = name.partition(":")
+    kinds: dict[str, type] = {"guidance": float, "steps": int}
+    if colon and part in ("sampler", "grid") and option:
+        kinds[name] = float
     if name not in kinds:
+        known = [*kinds, "sampler:OPTION", "grid:OPTION"]
         raise RecipeError(
-            f"sweep = {sweep!r}: sweep one of {', '.join(kinds)}.{nearest(name, kinds)}"
+            f"sweep = {sweep!r}: sweep one of {', '.join(known)}.{nearest(name, kinds)}"
         )
     try:
         return name, [kinds[name](value) for value in listed.split(",")]
@@ -65,3 +69,19 @@ def parse_sweep(sweep: str) -> tuple[str, list[Any]]:
         raise RecipeError(
             f"sweep = {sweep!r}: write values between commas, such as {name}=1,2,4"
         ) from None
+
+
+def with_value(options: dict[str, Any], name: str, value: Any, sampling: Any) -> dict[str, Any]:
+    """Options of sampling with one value of a sweep.
+
+    Args:
+        options: what was said otherwise.
+        name: what is swept, such as "guidance" or "sampler:eta".
+        value: of it.
+        sampling: the recipe's section, with the sampler and the grid where ``options`` have none.
+    """
+    part, colon, option = name.partition(":")
+    if not colon:
+        return options | {name: value}
+    text = options.get(part, getattr(sampling, part))
+    return options | {part: f"{text}{',' if ':' in text else ':'}{option}={value:g}"}

@@ -1,9 +1,9 @@
 """Files from the net, once: from the first mirror that gives them whole, into the user's cache."""
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..utils.console import watched
 from ..utils.files import whole_file
 
 TIMEOUT = (10, 30)
@@ -32,7 +32,7 @@ def fetch(
     import requests
 
     downloader = pooch.HTTPDownloader(  # type: ignore[attr-defined]
-        timeout=timeout, progressbar=sys.stderr.isatty()
+        timeout=timeout, progressbar=watched()
     )
     faults = []
     for url in urls:

@@ -5,14 +5,13 @@ A folder has one folder of pictures for each class, or pictures alone, which hav
 time, is kept for testing.
 """
 
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
+from ..utils.console import warn
 from .cache import cached
 from .decode import GREY, SUFFIXES, Broken, glance
 from .images import HELD_OUT, ImageData, Split, split_rows
@@ -146,7 +145,7 @@ def decoded(
     images, kept = cached(listing.pictures, exact, channels, broken)
     if left_out := sorted(set(range(len(listing.pictures))) - set(kept)):
         first = listing.pictures[left_out[0]]
-        tqdm.write(f"{len(left_out):,} broken pictures are left out, {first} first", sys.stderr)
+        warn(f"{len(left_out):,} broken pictures are left out, {first} first")
     labels = torch.tensor(listing.labels, dtype=torch.int64)[kept]
     return ImageData(images, labels, listing.classes)
 

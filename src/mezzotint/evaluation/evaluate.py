@@ -16,11 +16,11 @@ from .. import __version__, build
 from ..data import ImageData
 from ..data.samples import Samples
 from ..diffusion.likelihood import bits_per_dimension, flow_bits, variational_bound
-from ..model import Model, SamplingOptions, make_sampler
+from ..model import Model, SamplingOptions
 from ..recipe.fields import RecipeError
 from ..recipe.objectives import Denoising
 from ..recipe.schema import Data
-from ..samplers import make_grid
+from ..samplers import make_grid, make_sampler
 from ..sampling import round_robin_labels, sample_distributed
 from ..utils import pixels
 from ..utils.processes import processes
@@ -157,7 +157,7 @@ def evaluations(model: Model, **options: Unpack[SamplingOptions]) -> int:
     """Network evaluations per image, guidance's second pass counted where it is made."""
     sampling = model.sampling_options(**options)
     grid = make_grid(sampling.grid, model.denoiser.schedule, sampling.steps)
-    asked = make_sampler(sampling).evaluations(grid)
+    asked = make_sampler(sampling.sampler).evaluations(grid)
     if sampling.guidance == 1 or not model.spec.classes:
         return len(asked)
     low, high = sampling.interval

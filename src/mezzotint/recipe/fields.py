@@ -17,6 +17,7 @@ def option(
     most: float | None = None,
     flag: str | None = None,
     choices: Iterable[str] | None = None,
+    with_options: bool = False,
 ) -> Any:
     """A field with what people need to know about it.
 
@@ -26,6 +27,7 @@ def option(
         least, most: its range.
         flag: another name on the command line.
         choices: the names it can have: a registry.
+        with_options: whether options of its own may follow the name, ``name:option=value``.
     """
     metadata = {
         "help": explanation,
@@ -33,5 +35,6 @@ def option(
         "most": most,
         "flag": flag,
         "choices": choices,
+        "with_options": with_options,
     }
     return field(default=default, metadata=metadata)

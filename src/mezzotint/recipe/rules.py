@@ -91,14 +91,13 @@ def check_sampling(sampling: Any, timesteps: int | None, few_step: bool) -> None
             f"sampling.steps = {sampling.steps} is more than the {timesteps} time steps there are;"
             f" use 1 to {timesteps}"
         )
-    if sampling.eta is not None and sampling.sampler != "ddim":
-        raise RecipeError(f"eta is an option of sampler 'ddim'; {sampling.sampler!r} has none")
-    if few_step and sampling.sampler != "consistency":
+    sampler = sampling.sampler.partition(":")[0]
+    if few_step and sampler != "consistency":
         raise RecipeError(
             f"sampling.sampler = {sampling.sampler!r}: a distilled model jumps to the end of a path, which"
             " only sampler 'consistency' does"
         )
-    if sampling.sampler == "consistency" and not few_step:
+    if sampler == "consistency" and not few_step:
         raise RecipeError(
             "sampling.sampler = 'consistency' is for distilled models: what others predict is an average"
             " over images; make one with `mezzotint distill`, or use dpm++, heun, ddim or ddpm"

@@ -136,19 +136,28 @@ class Training:
 class Sampling:
     """How images are drawn from the trained model."""
 
-    sampler: str = option("dpm++", "sampler; consistency is for distilled models", choices=SAMPLERS)
+    sampler: str = option(
+        "dpm++",
+        "sampler, with its options after a colon: ddim:eta=0.5 (noise that is put back, from 0 to 1),"
+        " ddpm:variance=large; consistency is for distilled models",
+        choices=SAMPLERS,
+        with_options=True,
+    )
     steps: int = option(
         12, "sampling steps; heun evaluates the network twice in each", least=1, most=10_000
     )
-    grid: str = option("trailing", "how the steps are spread over time", choices=GRIDS)
+    grid: str = option(
+        "trailing",
+        "how the steps are spread over time, with its options after a colon: trailing:shift=3, karras:rho=7;"
+        " or the times themselves, from 1 to 0, between commas",
+        choices=GRIDS,
+        with_options=True,
+    )
     guidance: float = option(
         1.5, "classifier-free guidance: 0 ignores labels, 1 is off, more exaggerates them", least=0
     )
     interval: tuple[float, float] = option(
         (0.0, 1.0), "times between which guidance acts", least=0, most=1
-    )
-    eta: float | None = option(
-        None, "noise that ddim puts back: 0 none, 1 as much as ddpm", least=0, most=1
     )
     clip: bool = option(True, "keep predicted images within the range of images")
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from ..registry import split_options
 from .fields import RecipeError
 from .schema import Recipe
 from .versions import FORMAT, MOVED, check_format, upgrade
@@ -42,7 +43,9 @@ def override(section: Section, changes: Mapping[str, Any], path: str = "") -> Se
             checked[key] = _subsection(fields[key].metadata.get("kinds"), current, value, where)
         else:
             checked[key] = _value(hints[key], value, where)
-            _check_choice(checked[key], fields[key].metadata.get("choices"), where)
+            _check_choice(
+                _name(checked[key], fields[key]), fields[key].metadata.get("choices"), where
+            )
             _check_range(checked[key], fields[key].metadata, where)
     return dataclasses.replace(section, **checked)  # type: ignore[type-var]
 
@@ -57,9 +60,20 @@ def _subsection(kinds: Mapping[str, Any] | None, current: Any, changes: Any, whe
     return override(current, changes, f"{where}.")
 
 
+def _name(value: Any, field: "dataclasses.Field[Any]") -> Any:
+    """The name in a value that may have options; None if the value is a list of times."""
+    if not field.metadata.get("with_options"):
+        return value
+    try:
+        name, _ = split_options(value)
+    except ValueError as error:
+        raise RecipeError(f"{field.name} = {error}") from None
+    return None if "," in name else name
+
+
 def _check_choice(value: Any, choices: typing.Iterable[str] | None, where: str) -> None:
     """Refuse a name that is none of the ``choices``, if there are any."""
-    if choices is not None and value not in list(choices):
+    if choices is not None and value is not None and value not in list(choices):
         names = ", ".join(choices)
         raise RecipeError(
             f"{where} = {value!r}: it is one of {names}.{nearest(str(value), choices)}"

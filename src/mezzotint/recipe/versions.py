@@ -17,6 +17,7 @@ MOVED = {
     "diffusion.curriculum_start": "objective.curriculum_start",
     "diffusion.curriculum_until": "objective.curriculum_until",
     "training.clip": "training.clip_gradient",
+    "sampling.eta": "an option of the sampler, sampling.sampler = 'ddim:eta=0.5',",
     "distillation": "objective, with name = 'distillation'",
     "refinement": "objective, with name = 'refinement' or 'adversarial'",
 }
@@ -78,7 +79,12 @@ def upgrade(recipe: Mapping[str, Any]) -> dict[str, Any]:
     moved = {key: diffusion.pop(key) for key in _OBJECTIVE_KEYS if key in diffusion}
     if "schedule" in diffusion:
         diffusion["schedule"] = _SCHEDULES.get(diffusion["schedule"], diffusion["schedule"])
-    sampler = sections.get("sampling", {}).get("sampler")
+    sampling = sections.setdefault("sampling", {})
+    sampler = sampling.get("sampler")
+    if "eta" in sampling:
+        sampling["sampler"] = f"{sampler}:eta={sampling.pop('eta')}"
+    if sampler == "ddpm-large":
+        sampling["sampler"] = "ddpm:variance=large"
     sections["objective"] = _objective(
         moved,
         sections.pop("distillation", {}),

@@ -1,6 +1,5 @@
 """A training run, from a recipe to a folder (``runs/folder.py`` says what is in it)."""
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +10,11 @@ from ..recipe.fields import RecipeError
 from ..recipe.presets import as_recipe
 from ..recipe.schema import Recipe
 from ..recipe.toml import differences, from_toml
+from ..samplers import make_grid, make_sampler
 from ..training.checkpoint import latest_checkpoint, load_checkpoint
 from ..training.signals import Stopped
 from ..training.trainer import Trainer
+from ..utils.console import warn
 from ..utils.device import prepare
 from ..utils.processes import processes
 from .folder import RunFolder, check_tracker
@@ -74,7 +75,7 @@ def train(
     *,
     resume: str | Path | None = None,
     changes: str = "refuse",
-    log: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
+    log: Callable[[str], None] = warn,
 ) -> Path:
     """Train a recipe.
 
@@ -143,6 +144,9 @@ def make_trainer(recipe: Recipe, data: ImageData, initial: InitialModel | None =
         ValueError: where recipe, images and machine do not fit.
     """
     denoiser = build.new_denoiser(recipe, data.spec)
+    # Images are sampled late in a run: what could not be is refused now.
+    make_sampler(recipe.sampling.sampler)
+    make_grid(recipe.sampling.grid, denoiser.schedule, recipe.sampling.steps)
     model = samples = None
     if initial is not None:
         model, samples = initial.denoiser, initial.samples

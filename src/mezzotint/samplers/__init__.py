@@ -8,7 +8,7 @@ from .dpm import DPMSolver
 from .grids import make_grid
 from .heun import Heun
 from .noise import ImageNoise
-from .step import Noise, Sampler, Step
+from .step import Noise, Sampler, Step, make_sampler
 
 __all__ = [
     "DDIM",
@@ -22,4 +22,5 @@ __all__ = [
     "Step",
     "denoise",
     "make_grid",
+    "make_sampler",
 ]

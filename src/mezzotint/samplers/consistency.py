@@ -29,6 +29,3 @@ class Multistep(Sampler):
             yield Step(x, x0, t.item())
             x = diffuse(x0, noise(), denoiser.schedule.level(s)) if s > 0 else x0
         yield Step(x, x, 0.0)
-
-
-MULTISTEP = Multistep()

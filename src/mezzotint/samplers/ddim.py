@@ -42,6 +42,3 @@ class DDIM(Sampler):
             if renewed > 0:
                 x = x + scale(renewed.sqrt(), noise())
         yield Step(x, x, 0.0)
-
-
-DETERMINISTIC = DDIM()

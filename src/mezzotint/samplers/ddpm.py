@@ -6,6 +6,7 @@ x_s ~ q(x_s | x_t, x0_hat(x_t))                          (Ho et al. 2020, algori
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import get_args
 
 from ..diffusion.denoiser import Denoiser, Labels
 from ..diffusion.level import Images, scale
@@ -20,6 +21,11 @@ class DDPM(Sampler):
 
     variance: Variance = "small"
 
+    def __post_init__(self) -> None:
+        if self.variance not in get_args(Variance):
+            choices = " or ".join(get_args(Variance))
+            raise ValueError(f"variance must be {choices}, not {self.variance!r}")
+
     def __call__(
         self, denoiser: Denoiser, x: Images, grid: Grid, labels: Labels | None, noise: Noise
     ) -> Iterator[Step]:
@@ -30,7 +36,3 @@ class DDPM(Sampler):
             mean, std = posterior(x, x0, level(t), level(s), self.variance)
             x = mean + scale(std, noise()) if std > 0 else mean
         yield Step(x, x, 0.0)
-
-
-SMALL = DDPM()
-LARGE = DDPM(variance="large")

@@ -41,6 +41,3 @@ class DPMSolver(Sampler):
             x = scale(ratio, x) + scale(level_s.alpha - level_t.alpha * ratio, d)
             x0_before, h_before = x0, h
         yield Step(x, x, 0.0)
-
-
-DPM_SOLVER = DPMSolver()

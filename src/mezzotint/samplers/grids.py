@@ -4,12 +4,14 @@ A grid of ``n`` steps is ``n + 1`` times, strictly falling, from 1, the noisiest
 0, the clean image. The samplers evaluate at the first n of them.
 """
 
+import math
+
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
 from ..diffusion.schedules import Schedule
-from ..registry import GRIDS
+from ..registry import GRIDS, with_options
 
 Grid = Float64[Tensor, " steps_plus_1"]
 
@@ -36,9 +38,25 @@ def linspace(schedule: Schedule, n: int) -> Grid:
     return _finish(torch.linspace(1, 1 / schedule.timesteps, n, dtype=torch.float64), schedule)
 
 
-def trailing(schedule: Schedule, n: int) -> Grid:
-    """Equal strides down from 1, the last one to 0 (Lin et al. 2024, section 3.3)."""
-    return _finish(torch.linspace(1, 0, n + 1, dtype=torch.float64)[:-1], schedule)
+def trailing(schedule: Schedule, n: int, *, shift: float = 1.0) -> Grid:
+    """Equal strides down from 1, the last one to 0 (Lin et al. 2024, section 3.3).
+
+    Args:
+        schedule: of the model.
+        n: steps.
+        shift: above 1, more of the steps are spent where there is much noise: each time moves to where the
+            ratio sigma / alpha is ``shift`` times as large (Esser et al. 2024, eq. 23, for the flow).
+
+    Raises:
+        ValueError: if ``shift`` is not above 0.
+    """
+    if not 0 < shift < math.inf:
+        raise ValueError(f"grid 'trailing': shift must be above 0, not {shift}")
+    times = torch.linspace(1, 0, n + 1, dtype=torch.float64)[:-1]
+    if shift != 1:
+        later = schedule.time_of(schedule.log_snr(times[1:]) - 2 * math.log(shift))
+        times = torch.cat([times[:1], later])
+    return _finish(times, schedule)
 
 
 def quadratic(schedule: Schedule, n: int) -> Grid:
@@ -46,23 +64,88 @@ def quadratic(schedule: Schedule, n: int) -> Grid:
     return _finish(torch.linspace(1, 0, n + 1, dtype=torch.float64)[:-1].square(), schedule)
 
 
+def _ends(schedule: Schedule) -> tuple[Tensor, Tensor]:
+    """The log-SNR of the noisiest time and of the cleanest, within [-10, 10]."""
+    first = torch.tensor(1.0, dtype=torch.float64)
+    last = torch.tensor(1 / (schedule.timesteps or 1000), dtype=torch.float64)
+    return schedule.log_snr(first).clamp(min=-10), schedule.log_snr(last).clamp(max=10)
+
+
+def _from_log_snr(log_snrs: Float64[Tensor, " steps"], schedule: Schedule) -> Grid:
+    """The grid that begins at 1 and then has these log-SNRs, the first of which is the noisiest time's."""
+    first = torch.ones(1, dtype=torch.float64)
+    return _finish(torch.cat([first, schedule.time_of(log_snrs)[1:]]), schedule)
+
+
 def log_snr(schedule: Schedule, n: int) -> Grid:
     """Equal strides of log-SNR (Lu et al. 2022, "DPM-Solver", section 3.3), within [-10, 10]."""
+    low, high = _ends(schedule)
+    return _from_log_snr(torch.lerp(low, high, _fractions(n)), schedule)
+
+
+def karras(schedule: Schedule, n: int, *, rho: float = 7.0) -> Grid:
+    """Equal strides of (sigma / alpha)^(1 / rho) (Karras et al. 2022, eq. 5), between log-SNRs of -10 and 10.
+
+    Args:
+        schedule: of the model.
+        n: steps.
+        rho: the larger, the more steps are spent near the clean image.
+
+    Raises:
+        ValueError: if ``rho`` is not above 0.
+    """
+    if not 0 < rho < math.inf:
+        raise ValueError(f"grid 'karras': rho must be above 0, not {rho}")
+    low, high = _ends(schedule)
+    largest, smallest = (torch.exp(-end / (2 * rho)) for end in (low, high))
+    roots = torch.lerp(largest, smallest, _fractions(n))
+    return _from_log_snr(-2 * rho * roots.log(), schedule)
+
+
+def _fractions(n: int) -> Float64[Tensor, " steps"]:
+    return torch.linspace(0, 1, n, dtype=torch.float64)
+
+
+def listed(schedule: Schedule, n: int, text: str) -> Grid:
+    """A grid of the times that are written out, such as "1, 0.6, 0.2, 0".
+
+    Raises:
+        ValueError: if these are not n + 1 falling times from 1 to 0, which the schedule has.
+    """
+    try:
+        times = torch.tensor([float(word) for word in text.split(",")], dtype=torch.float64)
+    except ValueError:
+        raise ValueError(f"grid {text!r}: write times between commas, such as 1, 0.5, 0") from None
+    if times[0] != 1 or times[-1] != 0 or not (times.diff() < 0).all():
+        raise ValueError(f"grid {text!r}: times must fall from 1 to 0")
+    if len(times) != n + 1:
+        raise ValueError(
+            f"grid {text!r} has {len(times) - 1} steps, sampling.steps is {n}: make them the same"
+        )
     T = schedule.timesteps
-    first = torch.tensor(1.0, dtype=torch.float64)
-    last = torch.tensor(1 / T if T else 1e-3, dtype=torch.float64)
-    low, high = schedule.log_snr(first).clamp(min=-10), schedule.log_snr(last).clamp(max=10)
-    times = schedule.time_of(torch.lerp(low, high, torch.linspace(0, 1, n, dtype=torch.float64)))
-    return _finish(torch.cat([first[None], times[1:]]), schedule)
+    if T is not None and not torch.allclose(times * T, (times * T).round(), rtol=0, atol=1e-6):
+        raise ValueError(f"grid {text!r}: this schedule has the times k / {T} alone")
+    return times
 
 
 def make_grid(name: str, schedule: Schedule, n: int) -> Grid:
-    """The grid ``name`` with ``n`` steps.
+    """A time grid by its name and options, or by its times.
 
-    Raises ValueError where n is not a whole number from 1 to T (any n >= 1 on continuous time).
+    Args:
+        name: such as "trailing", "karras:rho=5", or "1, 0.6, 0.2, 0".
+        schedule: of the model.
+        n: steps, from 1 to the schedule's T (any number of at least 1 if time is continuous).
+
+    Returns:
+        n + 1 times.
+
+    Raises:
+        ValueError: if n, an option or a time is out of range.
     """
     most = schedule.timesteps
     if isinstance(n, bool) or not isinstance(n, int) or n < 1 or (most is not None and n > most):
         bounds = f"a whole number from 1 to {most}" if most else "a whole number of at least 1"
         raise ValueError(f"sampling steps must be {bounds} for this schedule, not {n!r}")
-    return GRIDS[name](schedule, n)
+    if "," in name and ":" not in name:
+        return listed(schedule, n, name)
+    return with_options("grid", GRIDS, name)(schedule, n)

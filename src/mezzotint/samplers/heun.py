@@ -55,6 +55,3 @@ class Heun(Sampler):
         times: list[float] = grid[:-1].tolist()
         inner: list[float] = grid[1:-1].tolist()
         return times + inner
-
-
-HEUN = Heun()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..diffusion.denoiser import Denoiser, Labels
 from ..diffusion.level import Images
+from ..registry import SAMPLERS, with_options
 from .grids import Grid
 
 Noise = Callable[[], Images]
@@ -57,3 +58,19 @@ class Sampler(ABC):
         otherwise."""
         times: list[float] = grid[:-1].tolist()
         return times
+
+
+def make_sampler(text: str) -> Sampler:
+    """A sampler by its name and options.
+
+    Args:
+        text: such as "dpm++", "ddim:eta=0.5" or "ddpm:variance=large".
+
+    Raises:
+        ValueError: if the sampler has no such option, or the option no such value.
+    """
+    sampler = with_options("sampler", SAMPLERS, text)
+    try:
+        return sampler()
+    except ValueError as error:
+        raise ValueError(f"sampler {text!r}: {error}") from None

@@ -44,3 +44,29 @@ def balanced_rows(labels: Int64[Tensor, " n"]) -> Int64[Tensor, " rows"]:
     members = [(labels == label).nonzero()[:, 0] for label in labels.unique().tolist()]
     most = max(len(rows) for rows in members)
     return torch.cat([rows.repeat(-(-most // len(rows)))[:most] for rows in members])
+
+
+def rows_of_process(count: int, group: int, rank: int, processes: int) -> Int64[Tensor, " rows"]:
+    """Which rows of a batch one process computes: every N-th group of them.
+
+    Args:
+        count: images in the batch, over all processes.
+        group: images that have to stay together.
+        rank: the number of the process.
+        processes: how many there are.
+    """
+    position = torch.arange(count)
+    return position[position // group % processes == rank]
+
+
+def batch_parts(count: int, group: int, parts: int) -> list[slice]:
+    """The parts of a batch that are computed at once: full groups of it.
+
+    Args:
+        count: images in the batch, on this process.
+        group: images that have to stay together.
+        parts: how many parts, or fewer if there are fewer groups.
+    """
+    groups = torch.arange(count // group)
+    pieces = groups.tensor_split(min(parts, len(groups)))
+    return [slice(int(p[0]) * group, (int(p[-1]) + 1) * group) for p in pieces]

@@ -4,16 +4,15 @@ all."""
 
 import json
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from tqdm import tqdm
 
 from .. import weights
+from ..utils.console import warn
 from ..utils.files import restore_interrupted, sha256, whole_folder
 from .sharding import all_whole
 from .state import TrainingState
@@ -96,7 +95,7 @@ def whole_checkpoints(folder: Path) -> Iterator[Path]:
         if read_manifest(path) is not None:
             yield path
         else:
-            tqdm.write(f"skipping {path}: it is damaged", sys.stderr)
+            warn(f"skipping {path}: it is damaged")
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

@@ -1,7 +1,6 @@
 """What steps gave: read some at a time, logged, and watched for numbers that are none."""
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..recipe.schema import Training
+from ..utils.console import warn
 from .optimizers import learning_rate
 from .state import TrainingState
 
@@ -25,7 +24,7 @@ class Diverged(RuntimeError):
 
 def report_bad_step(step: int, bad: int) -> None:
     """Say that ``step`` was skipped, the last of ``bad`` in a row. Raises Diverged after too many."""
-    tqdm.write(f"step {step}: loss or gradient is not finite; the step is skipped", sys.stderr)
+    warn(f"step {step}: loss or gradient is not finite; the step is skipped")
     if bad >= MAX_BAD_STEPS:
         raise Diverged(
             f"{bad} steps in a row without a finite loss, up to step {step}: training has"

@@ -25,7 +25,7 @@ from ..utils.device import deterministic, pick_precision, place, processor
 from ..utils.processes import processes
 from ..utils.progress import bar
 from ..utils.randomness import Stream, derived_seed, generator
-from .batches import balanced_rows, batch_indices
+from .batches import balanced_rows, batch_indices, batch_parts, rows_of_process
 from .ema import Ema
 from .monitor import Monitor, StepResult
 from .muon import Muon
@@ -200,18 +200,19 @@ class Trainer:
     def _step(self) -> StepResult:
         state = self.state
         settings = self.settings
+        group = self.processes
         rows = self._rows()
         source = generator(self.seed, Stream.DRAWS, state.step, 0)
         progress = state.step / settings.steps
         draws = self.objective.draw(len(rows), self.denoiser.schedule, source, progress)
-        mine = self._own_rows(len(rows))
+        mine = rows_of_process(len(rows), self.objective.group, group.rank, group.count)
         noise = self._noise(source, len(rows), mine)
         # Every process draws for the whole batch and computes its part of it: however many there are, a step
         # sees the same images, times and noise.
         draws = draws.part(mine)
         rows = rows[mine].to(self.device)
         total = torch.zeros((), device=self.device)
-        parts = self._parts(len(rows))
+        parts = batch_parts(len(rows), self.objective.group, settings.accumulate)
         for part in parts:
             with self._gradients_averaged(part is parts[-1]):
                 with self._autocast():
@@ -226,7 +227,7 @@ class Trainer:
                 scaled.backward()
             total += loss.detach()
         # All processes have to agree whether a step is to be skipped.
-        result = self._update(self.processes.mean(total))
+        result = self._update(group.mean(total))
         state.step += 1
         state.images += settings.batch
         return result
@@ -247,20 +248,6 @@ class Trainer:
         count = len(self.images) if self.rows is None else len(self.rows)
         rows = batch_indices(self.seed, self.state.images, self.settings.batch, count)
         return rows if self.rows is None else self.rows[rows]
-
-    def _own_rows(self, count: int) -> Tensor:
-        """Which rows of a batch are this process's: every N-th group of them."""
-        group = self.objective.group
-        position = torch.arange(count)
-        owner = position // group % self.processes.count
-        return position[owner == self.processes.rank]
-
-    def _parts(self, count: int) -> list[slice]:
-        """The parts of a batch that are computed at once: whole groups of it."""
-        group = self.objective.group
-        groups = torch.arange(count // group)
-        pieces = groups.tensor_split(min(self.settings.accumulate, len(groups)))
-        return [slice(int(p[0]) * group, (int(p[-1]) + 1) * group) for p in pieces]
 
     def _noise(self, source: torch.Generator, count: int, mine: Tensor) -> Noise:
         """The noise of this process's images: from ``source``, for the whole batch, or its own rows alone, on

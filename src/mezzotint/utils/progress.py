@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from .console import SafeStream, watched
+
 Item = TypeVar("Item")
 
 
@@ -40,7 +42,8 @@ def bar(
         delay=delay,
         leave=leave,
         disable=disable,
-        mininterval=0.2 if sys.stderr.isatty() else 20,
+        mininterval=0.2 if watched() else 20,
+        file=SafeStream(sys.stderr),
         dynamic_ncols=True,
     )
 
