@@ -1,1 +1,1 @@
-"""Measures: images -> features -> statistics -> numbers. Pure functions; ``measure`` composes them."""
+"""Evaluation: images -> features -> statistics -> scores, as pure functions; ``measure`` runs them all."""

@@ -1,5 +1,7 @@
-"""The model as a classifier: an image's label is the one under which it is denoised best
-(Li et al. 2023, "Your diffusion model is secretly a zero-shot classifier", eq. 6)."""
+"""A diffusion model as a classifier: the label with the smallest denoising error wins.
+
+(Li et al. 2023, "Your diffusion model is secretly a zero-shot classifier", eq. 6).
+"""
 
 import torch
 from jaxtyping import Float
@@ -14,10 +16,20 @@ from ..diffusion.process import diffuse
 def denoising_errors(
     denoiser: Denoiser, x0: Images, classes: int, generator: torch.Generator, draws: int = 8
 ) -> Float[Tensor, "batch classes"]:
-    """The mean squared error of x0 under each label, over ``draws`` noise levels between 0.3 and 0.9,
-    where the class still matters and something of the image is left.
+    """Return the mean squared error of the predicted image under each label.
 
-    All labels see the same noise, so that only the label makes the difference.
+    The noise levels are stratified over t in [0.3, 0.9], where the class still matters and part of the
+    image is still visible. All labels share the same noise, so that only the label makes a difference.
+
+    Args:
+        denoiser: The class-conditional model.
+        x0: (batch, channels, height, width) clean images in [-1, 1], on the denoiser's device.
+        classes: Number of classes; labels are 0 to classes - 1.
+        generator: CPU source of the times and of the noise.
+        draws: Number of noise levels per image, at least 1.
+
+    Returns:
+        (batch, classes) errors on the CPU, mean over pixels and noise levels.
     """
     errors = torch.zeros(len(x0), classes)
     for k in range(draws):

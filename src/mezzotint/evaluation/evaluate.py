@@ -1,18 +1,15 @@
-"""How good is a model, and how sure is that? Draw, measure, repeat over seeds, stand each number beside
-its floor, and write down the whole protocol."""
+"""Evaluation of a model: sample and measure for each seed, compute the floors, and record the protocol."""
 
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from .. import __version__, build
+from .. import build
 from ..data import ImageData
 from ..data.samples import Samples
 from ..diffusion.likelihood import bits_per_dimension, flow_bits, variational_bound
@@ -29,7 +26,7 @@ from ..utils.randomness import Stream, generator
 from .denoising_classifier import denoising_errors
 from .features import SHIPPED, load_classifier
 from .measure import MINIMUM, Measured, Reference, floors, make_reference, measure
-from .report import Evaluation
+from .report import Evaluation, common_protocol
 from .requirements import TooFewImages
 
 
@@ -39,16 +36,19 @@ def reference_of(
     witness: str | Path | None = None,
     device: torch.device | None = None,
 ) -> Reference:
-    """The data set to measure against, seen by two classifiers.
+    """Load the data set and the two classifiers to measure with.
 
     Args:
-        data: section ``[data]``; MNIST if not given.
-        judge: classifier whose features measure, by name or file; the shipped one if not given.
-        witness: the one that checks it.
-        device: where the classifiers compute; the CPU if not given.
+        data: Section ``[data]`` of a recipe; MNIST if None.
+        judge: Classifier whose features measure, by name or file; the shipped one if None.
+        witness: Second classifier, which repeats some measures; the shipped one if None.
+        device: Where the classifiers compute; the CPU if None.
+
+    Returns:
+        The reference for ``evaluate_images`` and ``evaluate_model``.
 
     Raises:
-        RecipeError: where a classifier was made for other classes.
+        RecipeError: If a classifier was trained for other classes.
     """
     section = data or Data()
     train = build.load_data(section, "train")
@@ -68,16 +68,28 @@ def reference_of(
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes."""
+    """Whether this process writes the results."""
     return processes().is_main
 
 
 def evaluate_images(found: Samples, reference: Reference, source: str) -> Evaluation:
-    """Measure images that are already there."""
-    measured = measure(found.images, found.labels, reference)
-    values = {name: [value] for name, value in measured.values.items()}
-    protocol = _protocol(found, reference) | {"source": source}
-    return Evaluation(values, _floor(found, reference), protocol, (found, measured))
+    """Measure existing images.
+
+    Args:
+        found: The images, with labels if known.
+        reference: Data set and classifiers to measure with.
+        source: Origin of the images, for the report.
+
+    Returns:
+        The evaluation, with one value per measure.
+
+    Raises:
+        ValueError: If there are too few images, or they do not fit the reference.
+    """
+    result = measure(found.images, found.labels, reference)
+    values = {name: [value] for name, value in result.values.items()}
+    protocol = common_protocol(found, reference) | {"source": source}
+    return Evaluation(values, _floor(found, reference), protocol, (found, result))
 
 
 def evaluate_model(
@@ -90,20 +102,23 @@ def evaluate_model(
     source: str = "",
     **options: Unpack[SamplingOptions],
 ) -> Evaluation:
-    """Draw images of a model and measure them, and ask the model itself about test images.
+    """Measure samples of a model, and its loss and likelihood on test images.
 
     Args:
-        model: what to measure.
-        reference: what to measure it against. Its test images are those that the model is asked about.
-        count: images for each seed.
-        seeds: of the noise.
-        bits: test images whose bits per dimension are measured; 0 for none.
-        source: what the model is called in the report.
-        options: of sampling; what differs from the model's recipe.
+        model: The model.
+        reference: Data set and classifiers to measure with.
+        count: Images per seed, at least 100.
+        seeds: Seeds of the sampling noise, at least one.
+        bits: Number of test images whose bits per dimension are measured; 0 for none.
+        source: Name of the model in the report.
+        options: Sampling options that differ from the model's recipe.
+
+    Returns:
+        The evaluation, with one value per measure and seed.
 
     Raises:
-        TooFewImages: for too small a ``count``.
-        RecipeError: for options out of range.
+        TooFewImages: If ``count`` is too small.
+        RecipeError: If an option is out of range, or the model's images are padded.
     """
     if count < MINIMUM:
         raise TooFewImages(f"an evaluation needs at least {MINIMUM} images, not {count}")
@@ -113,71 +128,85 @@ def evaluate_model(
         )
     if not seeds:
         raise RecipeError("an evaluation needs at least one seed")
-    started = time.perf_counter()
+    start = time.perf_counter()
     test = test_images_of(model, reference)
     values: dict[str, list[float]] = {}
-    shown: tuple[Samples, Measured] | None = None
+    first: tuple[Samples, Measured] | None = None
     for seed in seeds:
-        images = sample_distributed(model, count, seed, **options)
-        measured = measure(images.images, images.labels, reference)
-        shown = shown or (images, measured)
-        own = {} if test is None else _measures_of_model(model, test, seed, bits)
-        for name, value in (measured.values | own).items():
+        samples = sample_distributed(model, count, seed, **options)
+        result = measure(samples.images, samples.labels, reference)
+        first = first or (samples, result)
+        model_values = {} if test is None else _measures_of_model(model, test, seed, bits)
+        for name, value in (result.values | model_values).items():
             values.setdefault(name, []).append(value)
-    assert shown is not None
-    sampling = model.sampling_options(**options)
-    protocol = _protocol(shown[0], reference) | {
+    assert first is not None
+    protocol = common_protocol(first[0], reference) | {
         "source": source,
-        "sampling": asdict(sampling),
+        "sampling": asdict(model.sampling_options(**options)),
         "network_evaluations": evaluations(model, **options),
         "seeds": list(seeds),
         "bits_images": bits,
         "device": str(model.device),
         "ema": model.recipe.training.ema,
         "recipe": model.recipe.name,
-        "seconds": round(time.perf_counter() - started, 1),
+        "seconds": round(time.perf_counter() - start, 1),
     }
     if test is None:
         protocol["left_out"] = "the model's own measures: the test images are of other classes"
-    return Evaluation(values, _floor(shown[0], reference), protocol, shown)
+    return Evaluation(values, _floor(first[0], reference), protocol, first)
 
 
 def test_images_of(model: Model, reference: Reference) -> ImageData | None:
-    """The reference's test images as the model knows images; None where their classes are not the model's."""
-    test = reference.test
-    if test.classes != model.spec.classes:
+    """Bring the reference's test images to the format of a model.
+
+    Args:
+        model: Gives channels, size and classes.
+        reference: Gives the test images.
+
+    Returns:
+        The test images, or None if their classes are not the model's.
+    """
+    if reference.test.classes != model.spec.classes:
         return None
     section = model.recipe.data
-    return test.in_channels(model.spec.channels).fitted(
-        model.spec.size, section.fit, section.background
-    )
+    test = reference.test.in_channels(model.spec.channels)
+    return test.fitted(model.spec.size, section.fit, section.background)
 
 
 def evaluations(model: Model, **options: Unpack[SamplingOptions]) -> int:
-    """Network evaluations per image, guidance's second pass counted where it is made."""
+    """Count the network evaluations per image.
+
+    Args:
+        model: The model.
+        options: Sampling options that differ from the model's recipe.
+
+    Returns:
+        The number of forward passes, with the second pass of guidance where it is made.
+    """
     sampling = model.sampling_options(**options)
     grid = make_grid(sampling.grid, model.denoiser.schedule, sampling.steps)
-    asked = make_sampler(sampling.sampler).evaluations(grid)
+    times = make_sampler(sampling.sampler).evaluations(grid)
     if sampling.guidance == 1 or not model.spec.classes:
-        return len(asked)
+        return len(times)
     low, high = sampling.interval
-    return len(asked) + sum(low < t <= high for t in asked)
+    return len(times) + sum(low < t <= high for t in times)
 
 
 def _measures_of_model(model: Model, test: ImageData, seed: int, bits: int) -> dict[str, float]:
-    """Measures that ask the model itself, on test images."""
+    """Denoising loss and, of ``bits`` images, bits per dimension, on test images."""
     rows = torch.randperm(len(test), generator=generator(seed, Stream.TEST_ROWS, 0))
     values = {"denoising_loss": held_out_loss(model, test, rows[:2000], seed)}
     if bits:
         x0 = pixels.to_float(test.images[rows[:bits]]).to(model.device)
         labels = test.labels[rows[:bits]].to(model.device) if test.classes else None
-        first, second = (generator(seed, Stream.BITS, method) for method in (0, 1))
+        vlb_rng = generator(seed, Stream.BITS, 0)
+        ode_rng = generator(seed, Stream.BITS, 1)
 
         def bound(x: Tensor, y: Tensor | None) -> Tensor:
-            return bits_per_dimension(variational_bound(model.denoiser, x, y, first), x)
+            return bits_per_dimension(variational_bound(model.denoiser, x, y, vlb_rng), x)
 
         def flow(x: Tensor, y: Tensor | None) -> Tensor:
-            return flow_bits(model.denoiser, x, y, second)
+            return flow_bits(model.denoiser, x, y, ode_rng)
 
         values["bits_vlb"] = _in_parts(x0, labels, bound).mean().item()
         values["bits_ode"] = _in_parts(x0, labels, flow).mean().item()
@@ -187,6 +216,7 @@ def _measures_of_model(model: Model, test: ImageData, seed: int, bits: int) -> d
 def _in_parts(
     x0: Tensor, labels: Tensor | None, bits: Callable[[Tensor, Tensor | None], Tensor]
 ) -> Tensor:
+    """Apply ``bits`` to batches of 50 images and concatenate the results."""
     parts = torch.arange(len(x0)).split(50)
     values = []
     with torch.no_grad():
@@ -197,23 +227,30 @@ def _in_parts(
 
 @torch.inference_mode()
 def held_out_loss(model: Model, test: ImageData, rows: Tensor, seed: int) -> float:
-    """The ordinary training loss on test images, labels shown, at evenly spread times.
+    """Compute the denoising loss on test images, with labels, at stratified times.
 
-    It is the recipe's own where that is a denoising objective, else the default one.
+    Args:
+        model: The model.
+        test: Images in the model's format.
+        rows: (n,) int64 indices into ``test``.
+        seed: Seed of times and noise.
+
+    Returns:
+        The mean loss, with the recipe's loss and weighting if it has a denoising objective, else the default.
     """
     section = model.recipe.objective
-    loss = section if isinstance(section, Denoising) else Denoising()
-    even = Denoising(
-        loss=loss.loss, weighting=loss.weighting, times="stratified", label_dropout=0.0
+    base = section if isinstance(section, Denoising) else Denoising()
+    objective = build.make_objective(
+        Denoising(loss=base.loss, weighting=base.weighting, times="stratified", label_dropout=0.0),
+        model.spec,
     )
-    objective = build.make_objective(even, model.spec)
     losses = []
     for part in rows.split(500):
         x0 = pixels.to_float(test.images[part]).to(model.device)
         labels = test.labels[part].to(model.device) if test.classes else None
-        source = generator(seed, Stream.HELD_OUT, int(part[0]))
-        draws = objective.draw(len(part), model.denoiser.schedule, source, 1.0)
-        noise = torch.randn(len(part), 1, *x0.shape[1:], generator=source).to(model.device)
+        rng = generator(seed, Stream.HELD_OUT, int(part[0]))
+        draws = objective.draw(len(part), model.denoiser.schedule, rng, 1.0)
+        noise = torch.randn(len(part), 1, *x0.shape[1:], generator=rng).to(model.device)
         losses.append(objective.loss(model.denoiser, x0, labels, draws, noise).cpu())
     return torch.cat(losses).mean().item()
 
@@ -221,46 +258,40 @@ def held_out_loss(model: Model, test: ImageData, rows: Tensor, seed: int) -> flo
 def classify(
     model: Model, test: ImageData, count: int = 1000, seed: int = 0, draws: int = 8
 ) -> float:
-    """The accuracy of the model as a classifier of test images: the label under which an image is
-    denoised best.
+    """Classify test images by the label with the smallest denoising error.
+
+    Args:
+        model: A class-conditional model.
+        test: Images in the model's format, with labels.
+        count: Number of test images, at random.
+        seed: Seed of that choice and of the noise.
+        draws: Noise levels per image.
+
+    Returns:
+        The accuracy, 0 to 1.
 
     Raises:
-        RecipeError: for a model without classes.
+        RecipeError: If the model has no classes.
     """
     if not model.spec.classes:
         raise RecipeError("a model without classes cannot tell them apart")
     rows = torch.randperm(len(test), generator=generator(seed, Stream.TEST_ROWS, 1))[:count]
-    right = 0
+    correct = 0
     parts = rows.split(100)
     for part in progress(parts, len(parts), "denoising under every label", "batch"):
         x0 = pixels.to_float(test.images[part]).to(model.device)
-        source = generator(seed, Stream.CLASSIFY, int(part[0]))
-        errors = denoising_errors(model.denoiser, x0, len(model.spec.classes), source, draws)
-        right += int((errors.argmin(1) == test.labels[part]).sum())
-    return right / len(rows)
+        rng = generator(seed, Stream.CLASSIFY, int(part[0]))
+        errors = denoising_errors(model.denoiser, x0, len(model.spec.classes), rng, draws)
+        correct += int((errors.argmin(1) == test.labels[part]).sum())
+    return correct / len(rows)
 
 
-def _protocol(found: Samples, reference: Reference) -> dict[str, Any]:
-    counts = None if found.labels is None else torch.bincount(found.labels).tolist()
-    return {
-        "images": len(found.images),
-        "images_per_class": counts,
-        "reference": f"the {len(reference.test):,} images of the test split",
-        "features": {"network": reference.judge.name, "sha256": reference.judge.sha256},
-        "witness": {"network": reference.witness.name, "sha256": reference.witness.sha256},
-        "resize": "bilinear, antialiased, to the classifier's size where it differs",
-        "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "version": __version__,
-        "torch": torch.__version__,
-        "date": time.strftime("%Y-%m-%d"),
-    }
-
-
-def _floor(found: Samples, reference: Reference) -> dict[str, float]:
+def _floor(samples: Samples, reference: Reference) -> dict[str, float]:
+    """Floors for as many real images per class as in ``samples``; equally many without labels."""
     classes = len(reference.train.classes)
-    labels = found.labels
+    labels = samples.labels
     if labels is None:
-        labels = torch.tensor(round_robin_labels(len(found.images), classes))
+        labels = torch.tensor(round_robin_labels(len(samples.images), classes))
     counts = torch.bincount(labels, minlength=classes).tolist()
-    size = (found.images.shape[2], found.images.shape[3])
+    size = (samples.images.shape[2], samples.images.shape[3])
     return floors(counts, size, reference)

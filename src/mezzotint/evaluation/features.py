@@ -1,4 +1,4 @@
-"""From images to features, by a shipped classifier: the file, and what it says."""
+"""Classifiers for evaluation: their files, and their features and logits of images."""
 
 import json
 from dataclasses import dataclass
@@ -19,12 +19,21 @@ from ..utils.progress import progress
 from ..weights import save
 
 SHIPPED = {"features": "digits-plain", "witness": "digits-residual"}
-"""The classifier that gives features and the accuracy, and the one that checks it."""
+"""Names of the classifiers that measure by default: the main one, and the second that verifies it."""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained classifier with what must be said of it when it measures."""
+    """A trained classifier and the metadata that an evaluation reports.
+
+    Attributes:
+        network: The module, from images in [-1, 1] to (features, logits).
+        name: Stem of its file.
+        sha256: Hash of its file, in hexadecimal.
+        size: (height, width) of its input, in pixels.
+        channels: Number of input channels.
+        classes: Names of its classes, in the order of the logits.
+    """
 
     network: nn.Module
     name: str
@@ -35,22 +44,31 @@ class Classifier:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device of the parameters."""
         return next(self.network.parameters()).device
 
 
 @dataclass(frozen=True)
 class ClassifierOutput:
-    """What a classifier says of images: features (n, d) and logits (n, classes)."""
+    """Features (n, d) and logits (n, classes) of images, on the CPU."""
 
     features: Float[Tensor, "n d"]
     logits: Float[Tensor, "n classes"]
 
 
 def load_classifier(name: str | Path, device: torch.device | None = None) -> Classifier:
-    """A classifier from a file, or a shipped one by name, on ``device``, or the CPU.
+    """Load a classifier from a file, or a shipped one by name.
 
-    Raises FileNotFoundError or ValueError where it is none.
+    Args:
+        name: Path of a file of ``save_classifier``, or the name of a shipped classifier.
+        device: Where it computes; the CPU if None.
+
+    Returns:
+        The classifier, in eval mode and without gradients.
+
+    Raises:
+        FileNotFoundError: If there is no such file or name.
+        ValueError: If the file is damaged or holds no classifier.
     """
     known = shipped("classifiers")
     path = known.get(str(name), Path(name))
@@ -80,7 +98,16 @@ def load_classifier(name: str | Path, device: torch.device | None = None) -> Cla
 def save_classifier(
     path: Path, network: nn.Module, kind: str, data: ImageData, trained_on: str, recipe: object
 ) -> None:
-    """Write a classifier as safetensors that say what they are."""
+    """Write a classifier as a safetensors file with its metadata.
+
+    Args:
+        path: File to write, replaced atomically.
+        network: The classifier module.
+        kind: Its name in the registry CLASSIFIERS.
+        data: Training images, whose size, channels and classes are stored.
+        trained_on: Description of the training data.
+        recipe: Training settings, stored as text.
+    """
     card = {
         "kind": kind,
         "size": data.size,
@@ -97,16 +124,28 @@ def save_classifier(
 def extract_features(
     classifier: Classifier, images: UInt8[Tensor, "n channels height width"], batch: int = 500
 ) -> ClassifierOutput:
-    """Show ``images`` to the classifier, brought to its size (bilinear, antialiased) if need be.
+    """Compute features and logits of images.
 
-    Raises ValueError where the channels differ.
+    Images of another size are resized to the classifier's (bilinear, antialiased).
+
+    Args:
+        classifier: The classifier.
+        images: (n, channels, height, width) uint8.
+        batch: Images per forward pass.
+
+    Returns:
+        Features (n, d) and logits (n, classes), on the CPU.
+
+    Raises:
+        ValueError: If the images have another number of channels than the classifier takes.
     """
     if images.shape[1] != classifier.channels:
         raise ValueError(
             f"the images have {images.shape[1]} channels, {classifier.name} takes"
             f" {classifier.channels}"
         )
-    features, logits = [], []
+    features = []
+    logits = []
     parts = images.split(batch)
     for part in progress(parts, len(parts), "features", "batch"):
         x = pixels.to_float(part).to(classifier.device)

@@ -1,9 +1,9 @@
 """All measures of a set of images against a data set, and their floors.
 
-Distances are taken to the test split, which no model was trained on, in the features of the first
-classifier; the second, built differently, repeats the distance and the accuracy. The floor of each
-number is what real images score in the place of generated ones: as many images of each class from the
-training split; for accuracies and nearest neighbours, the test split itself.
+Distances are to the test split, on which no model was trained, in the features of the first classifier
+(``judge``). The second (``witness``), of another architecture, repeats the distance and the accuracy. The
+floor of a measure is the value that real images reach: as many images of each class from the training
+split; for accuracies and nearest neighbours, the test split.
 """
 
 import hashlib
@@ -29,7 +29,15 @@ MINIMUM = 100
 
 @dataclass(frozen=True)
 class Reference:
-    """What images are measured against, and by whom. ``real``: the test split, as a subject of its own."""
+    """The data set and the classifiers of an evaluation.
+
+    Attributes:
+        train: Training split.
+        test: Test split.
+        judge: Classifier whose features and logits measure.
+        witness: Second classifier, which repeats some measures.
+        real: The test split as a ``Subject``.
+    """
 
     train: ImageData
     test: ImageData
@@ -40,7 +48,13 @@ class Reference:
 
 @dataclass(frozen=True)
 class Measured:
-    """``values`` by the names of the registry MEASURES; the rest is for pictures."""
+    """The result of measuring a set of images.
+
+    Attributes:
+        values: Value of each measure, by its name in the registry MEASURES.
+        confusion: (classes, classes) counts, row label, column prediction; None without labels.
+        subject: The images with their features, for figures.
+    """
 
     values: dict[str, float]
     confusion: Int64[Tensor, "classes classes"] | None
@@ -50,13 +64,33 @@ class Measured:
 def make_reference(
     train: ImageData, test: ImageData, judge: Classifier, witness: Classifier
 ) -> Reference:
-    """The test split, to be shown to both classifiers once."""
+    """Build a reference, whose features of the test split are computed once, on first use.
+
+    Args:
+        train: Training split.
+        test: Test split.
+        judge: Classifier whose features and logits measure.
+        witness: Second classifier.
+
+    Returns:
+        The reference.
+    """
     real = Subject(test.images, test.labels, judge, witness, train)
     return Reference(train, test, judge, witness, real)
 
 
 def check_images(images: Tensor, labels: Tensor | None, reference: Reference) -> None:
-    """Refuse what cannot be measured, naming the minimum or the mismatch, before any computing."""
+    """Refuse images that cannot be measured, before any computation.
+
+    Args:
+        images: Expected as (n, channels, height, width) uint8, n >= 100.
+        labels: (n,) labels, or None.
+        reference: Supplies the expected number of channels.
+
+    Raises:
+        TooFewImages: If n is smaller than 100.
+        ValueError: If shape, type, channels or number of labels do not match.
+    """
     if images.ndim != 4 or images.dtype != torch.uint8:
         raise ValueError(
             f"images must be uint8 (n, channels, height, width), not {images.dtype}"
@@ -77,7 +111,20 @@ def measure(
     labels: Int64[Tensor, " n"] | None,
     reference: Reference,
 ) -> Measured:
-    """Every measure that images (and labels, for accuracy) allow."""
+    """Compute every measure that the images allow; those of accuracy need labels.
+
+    Args:
+        images: (n, channels, height, width) uint8, n >= 100.
+        labels: (n,) int64 labels, or None.
+        reference: Data set and classifiers.
+
+    Returns:
+        Values by name, confusion matrix, and the subject.
+
+    Raises:
+        TooFewImages: If there are too few images.
+        ValueError: If the images or labels do not fit the reference.
+    """
     check_images(images, labels, reference)
     subject = Subject(images, labels, reference.judge, reference.witness, reference.train)
     values = {}
@@ -89,30 +136,39 @@ def measure(
 
 
 def floors(counts: list[int], size: tuple[int, int], reference: Reference) -> dict[str, float]:
-    """What real images score: ``counts`` of each class from the training split (all, where it has
-    fewer), drawn with seed 0.
+    """Compute the value of each measure for real images.
 
-    Cached by the hash of everything it depends on.
+    The training images are a random choice with seed 0. The result is cached on disk, by a hash of
+    everything that it depends on.
+
+    Args:
+        counts: Images of each class from the training split; all of a class that has fewer.
+        size: (height, width) in pixels to which real images are resized.
+        reference: Data set and classifiers.
+
+    Returns:
+        Values by name of the measure.
     """
     key = _content_key(counts, size, reference)
     path = cache_folder() / f"floors-{key}.json"
     if path.is_file():
-        found: dict[str, float] = json.loads(path.read_text())
-        return found
+        content: dict[str, float] = json.loads(path.read_text())
+        return content
     rows = []
     for label, count in enumerate(counts):
         members = (reference.train.labels == label).nonzero()[:, 0]
-        # The path of the floors in every table that was ever printed: it stays.
+        # Published tables contain floors from this random stream, so it must not change.
         order = torch.randperm(len(members), generator=generator(0, label))
         rows.append(members[order[:count]])
-    chosen = torch.cat(rows)
-    train, test = reference.train.fitted(size), reference.test.fitted(size)
-    who = (reference.judge, reference.witness, reference.train)
+    indices = torch.cat(rows)
+    train = reference.train.fitted(size)
+    test = reference.test.fitted(size)
+    context = (reference.judge, reference.witness, reference.train)
     subjects = {
-        "train": Subject(train.images[chosen], train.labels[chosen], *who),
+        "train": Subject(train.images[indices], train.labels[indices], *context),
         "test": reference.real
         if size == reference.test.size
-        else Subject(test.images, test.labels, *who),
+        else Subject(test.images, test.labels, *context),
     }
     values = {}
     for name, measure in MEASURES.items():
@@ -124,10 +180,11 @@ def floors(counts: list[int], size: tuple[int, int], reference: Reference) -> di
 
 
 def _content_key(counts: list[int], size: tuple[int, int], reference: Reference) -> str:
+    """Hash of the arguments of ``floors`` and of the settings that its result depends on."""
     digest = hashlib.sha256()
     for data in (reference.train, reference.test):
         digest.update(data.images.contiguous().numpy().data)
         digest.update(data.labels.contiguous().numpy().data)
-    judges = (reference.judge.sha256, reference.witness.sha256)
-    digest.update(json.dumps([counts, size, judges, K, list(MEASURES), 2]).encode())
+    networks = (reference.judge.sha256, reference.witness.sha256)
+    digest.update(json.dumps([counts, size, networks, K, list(MEASURES), 2]).encode())
     return digest.hexdigest()[:16]

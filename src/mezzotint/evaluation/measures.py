@@ -1,5 +1,4 @@
-"""What is measured of a set of images: each measure is a number from the set and from the test images it is
-held against, with what people must know of it."""
+"""The measures: each is a function of a set of images and of the test images, with its description."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,15 +18,16 @@ from .precision_recall import precision_recall_density_coverage
 
 
 class Subject:
-    """A set of images to be measured. What classifiers say of it, and which training images are nearest, is
-    worked out once, when it is first asked for.
+    """A set of images to measure.
+
+    Classifier outputs and nearest training images are computed on first access and cached.
 
     Args:
-        images: uint8 (n, channels, height, width).
-        labels: their classes, where known.
-        judge: the classifier that measures.
-        witness: the one that checks it.
-        train: the training images, to which neighbours are looked for.
+        images: (n, channels, height, width) uint8.
+        labels: (n,) int64 labels, or None if unknown.
+        judge: Classifier that measures.
+        witness: Second classifier, which repeats some measures.
+        train: Training images, among which nearest neighbours are searched.
     """
 
     def __init__(
@@ -47,28 +47,35 @@ class Subject:
 
     @cached_property
     def judged(self) -> ClassifierOutput:
-        """What the judge says."""
+        """Features and logits of the judge."""
         return extract_features(self._judge, self.images)
 
     @cached_property
     def witnessed(self) -> ClassifierOutput:
-        """What the witness says."""
+        """Features and logits of the witness."""
         return extract_features(self._witness, self.images)
 
     @cached_property
     def neighbours(self) -> Neighbours:
-        """The nearest training image of each."""
+        """Nearest training image of each image."""
         size = (self.images.shape[2], self.images.shape[3])
         return nearest(self.images, self._train.fitted(size).images)
 
     def require_labels(self) -> Int64[Tensor, " n"]:
-        """The labels. Raises ValueError where there are none."""
+        """Return the labels.
+
+        Returns:
+            (n,) int64.
+
+        Raises:
+            ValueError: If the images have no labels.
+        """
         if self.labels is None:
             raise ValueError("these images have no labels to be compared with")
         return self.labels
 
     def manifold(self, real: "Subject") -> dict[str, float]:
-        """Precision, recall, density and coverage against ``real``; they are worked out together."""
+        """Return precision, recall, density and coverage against ``real``, computed together once."""
         if id(real) not in self._manifolds:
             self._manifolds[id(real)] = precision_recall_density_coverage(
                 real.judged.features, self.judged.features
@@ -78,16 +85,17 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """A measure.
+    """A measure and how to print it.
 
     Args:
-        label: its name for people.
-        decimals: digits after the point.
-        better: what is good; "like the floor" where both more and less are suspect.
-        compute: the number, from a subject and the test images; None where the model itself is asked.
-        needs_labels: whether it is for images with labels alone.
-        floor: which real images stand in for generated ones: as many of each class from the training split,
-            or the test split itself.
+        label: Name in tables.
+        decimals: Digits after the decimal point in tables.
+        better: Which values are better; "like the floor" if both higher and lower ones are suspicious.
+        compute: Function of the subject and of the test images; None if the value is computed from the
+            model, not from its images.
+        needs_labels: Whether the images must have labels.
+        floor: Real images that give the floor: as many of each class from the training split ("train"), or
+            the test split ("test").
     """
 
     label: str
@@ -99,10 +107,12 @@ class Measure:
 
 
 def _manifold(name: str) -> Callable[[Subject, Subject], float]:
+    """A measure that is one entry of ``Subject.manifold``."""
     return lambda subject, real: subject.manifold(real)[name]
 
 
 def _nearest(name: str) -> Callable[[Subject, Subject], float]:
+    """A measure that is one entry of ``Neighbours.summary``."""
     return lambda subject, real: subject.neighbours.summary()[name]
 
 

@@ -1,7 +1,7 @@
-"""Memorisation: how near are generated images to training images?
+"""Memorization: distances from generated images to their nearest training images.
 
-Distances are root mean squares over pixels, in levels of grey (0 to 255). Beside them stands the same
-for test images, which nobody can have memorised: a model that copies is nearer than that.
+Distances are root mean squares over pixels and channels, in pixel values (0 to 255). The same distances of
+test images, which cannot have been memorized, are the baseline: a model that copies has smaller ones.
 """
 
 from dataclasses import dataclass
@@ -17,37 +17,55 @@ Uint8Images = UInt8[Tensor, "n channels height width"]
 
 @dataclass(frozen=True)
 class Neighbours:
-    """For each image, the distance to its nearest training image, and which it is."""
+    """The nearest training image of each image.
+
+    Attributes:
+        distance: (n,) root mean square differences, 0 to 255.
+        index: (n,) int64 positions in the training set.
+    """
 
     distance: Float[Tensor, " n"]
     index: Int64[Tensor, " n"]
 
     def summary(self) -> dict[str, float]:
-        """Median, 1st percentile and minimum of the distances."""
+        """Return ``median``, ``percentile_1`` and ``minimum`` of the distances."""
         quantiles = torch.quantile(self.distance, torch.tensor([0.5, 0.01, 0.0])).tolist()
         return dict(zip(("median", "percentile_1", "minimum"), quantiles, strict=True))
 
 
 def nearest(images: Uint8Images, training: Uint8Images, chunk: int = 1000) -> Neighbours:
-    """The nearest of ``training`` to each of ``images``.
+    """Find the training image nearest to each image.
 
-    Raises ValueError where their shapes differ.
+    Args:
+        images: (n, channels, height, width) uint8.
+        training: (m, channels, height, width) uint8, m >= 1.
+        chunk: Images per matrix of distances, which bounds the memory.
+
+    Returns:
+        Distances and positions of the nearest training images.
+
+    Raises:
+        ValueError: If channels, height or width differ.
     """
     if images.shape[1:] != training.shape[1:]:
-        ours, theirs = tuple(images.shape[1:]), tuple(training.shape[1:])
-        raise ValueError(f"images of {ours} cannot be compared with training images of {theirs}")
-    theirs_flat = training.flatten(1).float()
-    best, where = [], []
+        shape = tuple(images.shape[1:])
+        training_shape = tuple(training.shape[1:])
+        raise ValueError(
+            f"images of {shape} cannot be compared with training images of {training_shape}"
+        )
+    training_flat = training.flatten(1).float()
+    distances = []
+    indices = []
     parts = images.split(chunk)
     for part in progress(parts, len(parts), "nearest neighbours", "batch"):
         distance = torch.full((len(part),), float("inf"))
         index = torch.zeros(len(part), dtype=torch.int64)
-        mine = part.flatten(1).float()
-        for start in range(0, len(theirs_flat), 10_000):
-            found = torch.cdist(mine, theirs_flat[start : start + 10_000]).min(1)
-            nearer = found.values < distance
-            distance = torch.where(nearer, found.values, distance)
-            index = torch.where(nearer, found.indices + start, index)
-        best.append(distance / mine.shape[1] ** 0.5)
-        where.append(index)
-    return Neighbours(torch.cat(best), torch.cat(where))
+        flat = part.flatten(1).float()
+        for start in range(0, len(training_flat), 10_000):
+            minimum = torch.cdist(flat, training_flat[start : start + 10_000]).min(1)
+            nearer = minimum.values < distance
+            distance = torch.where(nearer, minimum.values, distance)
+            index = torch.where(nearer, minimum.indices + start, index)
+        distances.append(distance / flat.shape[1] ** 0.5)
+        indices.append(index)
+    return Neighbours(torch.cat(distances), torch.cat(indices))

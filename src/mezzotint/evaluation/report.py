@@ -1,22 +1,33 @@
-"""What an evaluation found, as JSON, as a table and as Markdown."""
+"""The result of an evaluation as JSON, as a table and as Markdown."""
 
 import json
+import platform
 import statistics
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from .. import __version__
 from ..data.samples import Samples
 from ..registry import MEASURES
 from ..utils.files import whole_file
 from .features import SHIPPED
-from .measure import Measured
+from .measure import Measured, Reference
 
 
 @dataclass
 class Evaluation:
-    """``values``: per measure, one number a seed; ``floor``: what real images score; ``protocol``:
-    everything needed to get them again; ``shown``: the first seed's images and findings."""
+    """The result of an evaluation.
+
+    Attributes:
+        values: For each measure, one value per seed.
+        floor: For each measure that has one, its value for real images.
+        protocol: Everything needed to reproduce the values.
+        shown: Images and measures of the first seed, for figures.
+    """
 
     values: dict[str, list[float]]
     floor: dict[str, float]
@@ -24,15 +35,15 @@ class Evaluation:
     shown: tuple[Samples, Measured] = field(repr=False)
 
     def to_json(self) -> str:
-        """The numbers, their mean and spread, the floors and the protocol."""
+        """Return JSON with values, mean and standard deviation, floors and protocol."""
         results = {
             name: {
-                "mean": statistics.fmean(found),
-                "std": statistics.stdev(found) if len(found) > 1 else None,
-                "seeds": found,
+                "mean": statistics.fmean(values),
+                "std": statistics.stdev(values) if len(values) > 1 else None,
+                "seeds": values,
                 "floor": self.floor.get(name),
             }
-            for name, found in self.values.items()
+            for name, values in self.values.items()
         }
         confusion = self.shown[1].confusion
         return json.dumps(
@@ -45,19 +56,44 @@ class Evaluation:
         )
 
 
+def common_protocol(samples: Samples, reference: Reference) -> dict[str, Any]:
+    """Return the part of the protocol that every evaluation has.
+
+    Args:
+        samples: The images that were measured.
+        reference: Data set and classifiers that measured them.
+
+    Returns:
+        Counts, names and hashes of the classifiers, hardware, versions and date, all JSON values.
+    """
+    counts = None if samples.labels is None else torch.bincount(samples.labels).tolist()
+    return {
+        "images": len(samples.images),
+        "images_per_class": counts,
+        "reference": f"the {len(reference.test):,} images of the test split",
+        "features": {"network": reference.judge.name, "sha256": reference.judge.sha256},
+        "witness": {"network": reference.witness.name, "sha256": reference.witness.sha256},
+        "resize": "bilinear, antialiased, to the classifier's size where it differs",
+        "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "version": __version__,
+        "torch": torch.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
 def to_markdown(evaluation: Evaluation) -> str:
-    """The table, and how it was made, in Markdown."""
+    """Return the table and a summary of the protocol, in Markdown."""
     protocol = evaluation.protocol
     lines = ["| measure | mean | spread | floor |", "|---|---:|---:|---:|"]
     for row in table(evaluation):
         lines.append("| " + " | ".join(row[:4]) + " |")
     sampling = protocol.get("sampling", {})
-    how = ", ".join(
+    options = ", ".join(
         f"{k} {v}" for k, v in sampling.items() if k in ("sampler", "steps", "guidance")
     )
     seeds = f", seeds {protocol['seeds']}" if "seeds" in protocol else ""
     lines.append(
-        f"\n{protocol['images']:,} images{seeds}{', ' + how if how else ''};"
+        f"\n{protocol['images']:,} images{seeds}{', ' + options if options else ''};"
         f" features {protocol['features']['network']}, SHA-256"
         f" {protocol['features']['sha256'][:12]}; mezzotint {protocol['version']}, torch"
         f" {protocol['torch']}, {protocol['hardware']}, {protocol['date']}.\n"
@@ -66,20 +102,21 @@ def to_markdown(evaluation: Evaluation) -> str:
 
 
 def table(evaluation: Evaluation) -> list[tuple[str, str, str, str, str]]:
-    """Rows of (measure, mean, spread over seeds, floor, what is better), as text."""
+    """Return rows of text: measure, mean, standard deviation over seeds, floor, and what is better."""
     rows: list[tuple[str, str, str, str, str]] = []
-    for key, found in evaluation.values.items():
+    for key, values in evaluation.values.items():
         measure = MEASURES[key]
         digits = measure.decimals
-        spread = f"{statistics.stdev(found):.{digits}f}" if len(found) > 1 else ""
+        mean = f"{statistics.fmean(values):.{digits}f}"
+        deviation = f"{statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
         floor = f"{evaluation.floor[key]:.{digits}f}" if key in evaluation.floor else ""
-        name = _own_name(key, measure.label, evaluation.protocol)
-        rows.append((name, f"{statistics.fmean(found):.{digits}f}", spread, floor, measure.better))
+        name = _display_name(key, measure.label, evaluation.protocol)
+        rows.append((name, mean, deviation, floor, measure.better))
     return rows
 
 
-def _own_name(key: str, name: str, protocol: dict[str, Any]) -> str:
-    """Digit-FID is a distance in the shipped classifiers' features, and in no others'."""
+def _display_name(key: str, name: str, protocol: dict[str, Any]) -> str:
+    """The name of a measure; "digit-FID" only for distances in the shipped classifiers' features."""
     role = "witness" if key.endswith("_witness") else "features"
     network: str = protocol[role]["network"]
     if not key.startswith("digit_fid") or network in SHIPPED.values():
@@ -88,7 +125,15 @@ def _own_name(key: str, name: str, protocol: dict[str, Any]) -> str:
 
 
 def write(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """``evaluation.json`` and ``evaluation.md`` in ``folder``."""
+    """Write ``evaluation.json`` and ``evaluation.md``.
+
+    Args:
+        evaluation: The result to write.
+        folder: Folder, created if missing; files of these names are replaced.
+
+    Returns:
+        Paths of the two files.
+    """
     contents = {
         folder / "evaluation.json": evaluation.to_json(),
         folder / "evaluation.md": to_markdown(evaluation),

@@ -1,4 +1,4 @@
-"""What every measure checks first."""
+"""Checks that every measure makes on its input."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -7,13 +7,20 @@ Features = Float[Tensor, "n d"]
 
 
 class TooFewImages(ValueError):
-    """There are not enough images for a measure to mean anything."""
+    """Raised if there are too few images for a measure to be meaningful."""
 
 
 def require_samples(features: Features, minimum: int, measure: str) -> None:
-    """Refuse fewer than ``minimum`` images, and features that are not finite.
+    """Refuse too few images, and features that are not finite.
 
-    Raises TooFewImages naming the minimum, ValueError on NaN or infinity.
+    Args:
+        features: (n, d) features or logits, one row per image.
+        minimum: Smallest acceptable n.
+        measure: Name of the measure, for the error message.
+
+    Raises:
+        TooFewImages: If n is smaller than ``minimum``.
+        ValueError: If a feature is NaN or infinite.
     """
     if len(features) < minimum:
         raise TooFewImages(f"{measure} needs at least {minimum} images, not {len(features)}")

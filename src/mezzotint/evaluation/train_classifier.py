@@ -1,5 +1,8 @@
-"""Training a classifier to measure with: on the training split alone, with small random shifts,
-turns and stretches, never a flip."""
+"""Training of the classifiers that evaluate images.
+
+They see the training split only, augmented by small random affine maps. Images are never flipped, because a
+mirrored digit can be of no class.
+"""
 
 import math
 from dataclasses import dataclass
@@ -23,8 +26,17 @@ from ..utils.randomness import Stream, derived_seed, generator
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierRecipe:
-    """How a classifier is trained: ``epochs`` over the data in batches of ``batch``, AdamW at
-    ``learning_rate`` with a short rise and a cosine fall, weights averaged with decay ``ema``."""
+    """Settings of a classifier's training: AdamW with linear warm-up and cosine decay, averaged weights.
+
+    Attributes:
+        kind: Architecture, a name of the registry CLASSIFIERS.
+        epochs: Passes over the data.
+        batch: Images per step.
+        learning_rate: Peak of the schedule.
+        weight_decay: Coefficient of AdamW.
+        ema: Decay of the moving average of the weights, between 0 and 1.
+        seed: Seed of initial weights, order and augmentation.
+    """
 
     kind: Literal["plain", "residual"] = "plain"
     epochs: int = 12
@@ -38,24 +50,47 @@ class ClassifierRecipe:
 def jitter(
     images: Float[Tensor, "batch channels height width"], source: torch.Generator
 ) -> Float[Tensor, "batch channels height width"]:
-    """Turn by up to 12 degrees, stretch and shear by up to 12%, shift by up to 2 pixels of 28."""
+    """Apply a random affine map to each image.
+
+    Rotation is up to 12 degrees, scale and shear up to 12%, translation up to 1/14 of the side (2 of 28
+    pixels).
+
+    Args:
+        images: In [-1, 1].
+        source: CPU random generator.
+
+    Returns:
+        Images of the same shape and range. Pixels from outside the image are black (-1).
+    """
     count = len(images)
-    draw = torch.rand(6, count, generator=source) * 2 - 1
-    angle, shear = draw[0] * math.radians(12), draw[1] * 0.12
-    wide, high = 1 + 0.12 * draw[2], 1 + 0.12 * draw[3]
-    cos, sin = angle.cos(), angle.sin()
-    theta = torch.stack(
-        [wide * cos, high * (shear - sin), draw[4] / 7, wide * sin, high * cos, draw[5] / 7], dim=1
-    ).view(count, 2, 3)
+    u = torch.rand(6, count, generator=source) * 2 - 1
+    angle = u[0] * math.radians(12)
+    shear = u[1] * 0.12
+    scale_x = 1 + 0.12 * u[2]
+    scale_y = 1 + 0.12 * u[3]
+    cos = angle.cos()
+    sin = angle.sin()
+    row_x = [scale_x * cos, scale_y * (shear - sin), u[4] / 7]
+    row_y = [scale_x * sin, scale_y * cos, u[5] / 7]
+    theta = torch.stack(row_x + row_y, dim=1).view(count, 2, 3)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    # Outside the image is background: grid_sample pads with 0, so black is moved there and back.
+    # grid_sample pads with 0, so the images are shifted by 1 to make black 0, and shifted back.
     return F.grid_sample(images + 1, grid.to(images), align_corners=False) - 1
 
 
 def train_classifier(
     recipe: ClassifierRecipe, data: ImageData, device: torch.device | None = None
 ) -> nn.Module:
-    """A trained classifier, its averaged weights, in eval mode, on ``device``, or the CPU."""
+    """Train a classifier.
+
+    Args:
+        recipe: Settings of the training.
+        data: Training images with labels.
+        device: Where to train; the CPU if None.
+
+    Returns:
+        The classifier with averaged weights, in eval mode, on ``device``.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(recipe.seed, Stream.INIT, 0))
         network = CLASSIFIERS[recipe.kind](data.channels, len(data.classes))
@@ -63,6 +98,7 @@ def train_classifier(
 
 
 def _fit(recipe: ClassifierRecipe, data: ImageData, network: nn.Module) -> nn.Module:
+    """Train ``network`` in place and return the moving average of its weights."""
     ema = Ema(network, recipe.ema)
     optimizer = torch.optim.AdamW(
         network.parameters(),
@@ -72,23 +108,24 @@ def _fit(recipe: ClassifierRecipe, data: ImageData, network: nn.Module) -> nn.Mo
     )
     device = next(network.parameters()).device
     steps = max(1, recipe.epochs * len(data) // recipe.batch)
-    shown = bar(recipe.kind, steps)
+    progress_bar = bar(recipe.kind, steps)
     for step in range(steps):
-        done = step / steps
-        rise, fall = min(1.0, done / 0.1), (1 + math.cos(math.pi * done)) / 2
+        fraction = step / steps
+        warmup = min(1.0, fraction / 0.1)
+        decay = (1 + math.cos(math.pi * fraction)) / 2
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * rise * fall
+            group["lr"] = recipe.learning_rate * warmup * decay
         rows = batch_indices(recipe.seed, step * recipe.batch, recipe.batch, len(data))
-        source = generator(recipe.seed, Stream.DRAWS, step)
-        images = jitter(pixels.to_float(data.images[rows]), source).to(device)
+        rng = generator(recipe.seed, Stream.DRAWS, step)
+        images = jitter(pixels.to_float(data.images[rows]), rng).to(device)
         _, logits = network(images)
         loss = F.cross_entropy(logits, data.labels[rows].to(device), label_smoothing=0.02)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         ema.update(network, step)
-        shown.update()
+        progress_bar.update()
         if step % 50 == 0:
-            shown.set_postfix_str(f"loss {loss.item():.4f}", refresh=False)
-    shown.close()
+            progress_bar.set_postfix_str(f"loss {loss.item():.4f}", refresh=False)
+    progress_bar.close()
     return ema.network

@@ -1,1 +1,1 @@
-"""The recipe: everything that decides a run."""
+"""The recipe: all settings that determine a training run, and sampling from its model."""

@@ -1,7 +1,7 @@
-"""The section ``[net]`` of a recipe: one for each network, told apart by ``name``.
+"""The section ``[net]`` of a recipe: one dataclass per network, selected by ``name``.
 
-``network`` names the module, which is called with ``size``, ``channels`` and ``num_classes`` of the images
-and the fields of its section.
+``network`` is the ``module:attribute`` of the network. It is called with ``size``, ``channels`` and
+``num_classes`` of the images, and with the fields of its section.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .fields import option
 
 @dataclass(frozen=True, kw_only=True)
 class Lean:
-    """The lean two-level U-Net for CPUs."""
+    """Settings of the two-level U-Net for CPUs."""
 
     network: ClassVar[str] = "mezzotint.nets:Lean"
 
@@ -27,7 +27,7 @@ class Lean:
 
 @dataclass(frozen=True, kw_only=True)
 class UNet:
-    """The original system's U-Net."""
+    """Settings of the U-Net of the original system (see ``docs/bibliography.md``)."""
 
     network: ClassVar[str] = "mezzotint.nets:UNet"
 

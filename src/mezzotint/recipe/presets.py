@@ -1,4 +1,4 @@
-"""Named recipes, each derived from another by naming what differs."""
+"""Named recipes, each defined by its differences from another."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +9,10 @@ from .schema import Recipe
 from .toml import nearest, override, read_toml
 from .versions import FORMAT, check_format
 
-# Clear digits from two laptop cores in minutes: straight paths, a lean network.
+# Digits in minutes on two laptop cores: flow matching and a small network.
 DIGITS = Recipe()
 
-# What the shipped model begins as: the same, wider and longer.
+# The same with a wider network and more steps. The shipped model is a refinement of it.
 DIGITS_LONG = override(
     DIGITS,
     {
@@ -23,7 +23,7 @@ DIGITS_LONG = override(
     },
 )
 
-# The shipped model's network in one, two or four evaluations, with guidance already in it.
+# The shipped model distilled to one, two or four network evaluations. It needs no guidance.
 DIGITS_FAST = override(
     DIGITS_LONG,
     {
@@ -39,7 +39,8 @@ DIGITS_FAST = override(
     },
 )
 
-# A trained model told apart from real images: better, and without guidance's second pass.
+# Refinement of a trained model by direct discriminative optimization. The result needs no guidance, which
+# halves the network evaluations.
 DIGITS_REFINED = override(
     DIGITS_LONG,
     {
@@ -58,7 +59,7 @@ DIGITS_REFINED = override(
     },
 )
 
-# The few-step model, told apart from real images by a critic.
+# Refinement of the few-step model by adversarial training against a critic.
 DIGITS_FAST_REFINED = override(
     DIGITS_FAST,
     {
@@ -75,7 +76,7 @@ DIGITS_FAST_REFINED = override(
     },
 )
 
-# Clothes instead of digits: more to be learnt, so a wider network and more steps.
+# Fashion-MNIST is harder than digits, so the network is wider and the training longer.
 FASHION = override(
     DIGITS,
     {
@@ -86,7 +87,7 @@ FASHION = override(
     },
 )
 
-# Small colour pictures of any kind: name yours with --data.name folder:PATH.
+# Small colour images. For a folder of your own, use --data.name folder:PATH.
 RGB32 = override(
     DIGITS,
     {
@@ -98,13 +99,13 @@ RGB32 = override(
     },
 )
 
-# The same at twice the side: larger patches, so that the arithmetic grows with the width alone.
+# The same at twice the side. Patches are twice as large, so that only the width adds computation.
 RGB64 = override(
     RGB32,
     {"name": "rgb64", "data": {"size": 64}, "net": {"patch": 4, "width": 96}},
 )
 
-# The original system, as its source trains it.
+# The original system, with the settings in its source code.
 DDPM = override(
     DIGITS,
     {
@@ -144,9 +145,18 @@ RECIPES: dict[str, Recipe] = {
 
 
 def find(name: str) -> Recipe:
-    """The recipe of that name, or in that TOML file, whose key ``base`` names what it derives from.
+    """Return a recipe by name, or read it from a TOML file.
 
-    Raises RecipeError where there is none, naming the nearest.
+    A file lists the differences from the recipe in its key ``base`` (``digits`` if absent).
+
+    Args:
+        name: A key of RECIPES, or the path of a ``.toml`` file.
+
+    Returns:
+        The recipe; one from a file is named after it unless the file has a ``name``.
+
+    Raises:
+        RecipeError: If there is no such recipe or file, or the file is not valid.
     """
     if name in RECIPES:
         return RECIPES[name]
@@ -158,7 +168,8 @@ def find(name: str) -> Recipe:
         base = changes.pop("base", "digits")
         if base not in list(RECIPES):
             raise RecipeError(f"base = {base!r} is no recipe.{nearest(str(base), RECIPES)}")
-        check_format(number := changes.pop("format", FORMAT), name)
+        number = changes.pop("format", FORMAT)
+        check_format(number, name)
         if number != FORMAT:
             raise RecipeError(
                 f"{name} is of format {number}, in which schedules and objectives had other names: write it"
@@ -172,6 +183,17 @@ def find(name: str) -> Recipe:
 
 
 def as_recipe(recipe: str | Recipe, changes: Mapping[str, Any] | None = None) -> Recipe:
-    """A recipe, or the recipe of a name, with nested ``changes``."""
-    found = find(recipe) if isinstance(recipe, str) else recipe
-    return override(found, changes or {})
+    """Return a recipe, by name or as it is, with changes.
+
+    Args:
+        recipe: A recipe, a key of RECIPES, or the path of a ``.toml`` file.
+        changes: Nested keys and values to replace, such as ``{"training": {"steps": 100}}``.
+
+    Returns:
+        A new recipe.
+
+    Raises:
+        RecipeError: If there is no such recipe, or a change has an unknown key or a wrong value.
+    """
+    base = find(recipe) if isinstance(recipe, str) else recipe
+    return override(base, changes or {})

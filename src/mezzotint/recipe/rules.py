@@ -1,6 +1,6 @@
-"""What a recipe must not say.
+"""Validation of recipes across fields.
 
-These functions take sections of :mod:`schema`, which imports this module, as plain values.
+The functions take sections of :mod:`schema`. Their type is Any, because that module imports this one.
 """
 
 from difflib import get_close_matches
@@ -10,11 +10,18 @@ from ..registry import DATASETS, FORMATS
 from .fields import RecipeError
 
 TABLES = ("linear", "cosine", "original-linear", "original-cosine")
-"""Our schedules that are tables. What others need, `build` asks of themselves."""
+"""Schedules of this package that are tables. ``build`` checks what other schedules need."""
 
 
 def check_data_name(name: str) -> None:
-    """Refuse a data set that is neither known nor a kind of files of one's own."""
+    """Check the name of a data set.
+
+    Args:
+        name: A name of the registry DATASETS, or ``FORMAT:PATH`` with a format of FORMATS.
+
+    Raises:
+        RecipeError: If it is neither.
+    """
     kind, colon, path = name.partition(":")
     if name in DATASETS or (colon and kind in FORMATS and path):
         return
@@ -25,13 +32,29 @@ def check_data_name(name: str) -> None:
 
 
 def check_interval(name: str, interval: tuple[float, float]) -> None:
-    """Refuse an interval of times that holds none."""
+    """Check that an interval is not empty.
+
+    Args:
+        name: Key of the interval, for the error message.
+        interval: (low, high), with low < high.
+
+    Raises:
+        RecipeError: If it is empty.
+    """
     if not interval[0] < interval[1]:
         raise RecipeError(f"{name} = {list(interval)} is empty: write low, high")
 
 
 def check_diffusion(diffusion: Any) -> None:
-    """Refuse schedules that lack their number of steps, and predictions that say nothing at pure noise."""
+    """Check that schedule, time steps and parametrization go together.
+
+    Args:
+        diffusion: Section ``[diffusion]``.
+
+    Raises:
+        RecipeError: If a table lacks its number of time steps, or if eps is predicted at pure noise, from
+            where it does not determine the image.
+    """
     if diffusion.schedule in TABLES and diffusion.timesteps is None:
         raise RecipeError(
             f"diffusion.schedule = {diffusion.schedule!r} is a table:"
@@ -45,7 +68,14 @@ def check_diffusion(diffusion: Any) -> None:
 
 
 def check_objective(objective: Any) -> None:
-    """Refuse objectives without the model they begin from, and options that would do nothing."""
+    """Check that an objective has its initial model, and that each option has an effect.
+
+    Args:
+        objective: Section ``[objective]``.
+
+    Raises:
+        RecipeError: If the initial model is missing, or an option is out of range or without effect.
+    """
     if objective.initial_key is not None and not objective.initial_model:
         raise RecipeError(
             f"objective.name = {objective.name!r} needs objective.{objective.initial_key}, the model to"
@@ -63,7 +93,15 @@ def check_objective(objective: Any) -> None:
 
 
 def check_training(training: Any, objective: Any) -> None:
-    """Refuse training options that contradict each other or the objective."""
+    """Check that training options agree with each other and with the objective.
+
+    Args:
+        training: Section ``[training]``.
+        objective: Section ``[objective]``.
+
+    Raises:
+        RecipeError: If two options contradict each other.
+    """
     if training.accumulate > training.batch:
         raise RecipeError(
             f"training.accumulate = {training.accumulate} would cut a batch of"
@@ -85,7 +123,16 @@ def check_training(training: Any, objective: Any) -> None:
 
 
 def check_sampling(sampling: Any, timesteps: int | None, few_step: bool) -> None:
-    """Refuse sampling options that contradict each other, the schedule or the kind of model."""
+    """Check that sampling options agree with each other, the schedule and the model.
+
+    Args:
+        sampling: Section ``[sampling]``.
+        timesteps: Number of discrete time steps of the schedule; None for continuous time.
+        few_step: Whether the model is distilled.
+
+    Raises:
+        RecipeError: If two options contradict each other.
+    """
     if timesteps is not None and sampling.steps > timesteps:
         raise RecipeError(
             f"sampling.steps = {sampling.steps} is more than the {timesteps} time steps there are;"
@@ -106,7 +153,14 @@ def check_sampling(sampling: Any, timesteps: int | None, few_step: bool) -> None
 
 
 def check_data(data: Any) -> None:
-    """Refuse data that are not known, and options that say nothing of them."""
+    """Check that a data set is known, and that each option has an effect.
+
+    Args:
+        data: Section ``[data]``.
+
+    Raises:
+        RecipeError: If the name is unknown, or an option is out of range or without effect.
+    """
     check_data_name(data.name)
     if data.channels == 2:
         raise RecipeError("data.channels = 2: images are grey (1) or in colour (3)")
