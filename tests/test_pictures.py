@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mezzotint.data.decode import glance, read_picture
+from mezzotint.data.decode import read_header, read_picture
 from mezzotint.data.transforms import Fit, Frame, fitted
 
 COLOUR = (10, 200, 30)
@@ -117,7 +117,7 @@ def test_a_picture_taken_sideways_stands_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # shown turned a quarter clockwise: its left becomes its top
     path = save(lying, tmp_path / "sideways.jpg", exif=exif, quality=100)
-    assert glance(path) == ("L", (4, 2))
+    assert read_header(path) == ("L", (4, 2))
     found = read(path, 1)
     assert found.shape == (1, 4, 2)
     assert (found[0, :2] > 200).all()
@@ -125,12 +125,12 @@ def test_a_picture_taken_sideways_stands_upright(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_a_glance_tells_the_size_that_reading_gives(tmp_path: Path, suffix: str) -> None:
+def test_a_read_header_tells_the_size_that_reading_gives(tmp_path: Path, suffix: str) -> None:
     for turn in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = turn
         path = save(Image.new("RGB", (4, 2)), tmp_path / f"{turn}{suffix}", exif=exif)
-        assert glance(path) == ("RGB", read(path, 3).shape[1:])
+        assert read_header(path) == ("RGB", read(path, 3).shape[1:])
 
 
 # --- Size.
@@ -234,6 +234,6 @@ def test_a_picture_cut_anywhere_is_refused_by_name_or_reads_the_same(tmp_path: P
 def test_what_is_no_picture_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "note.png"
     path.write_bytes(content)
-    for look in (glance, lambda file: read(file, 3)):
+    for look in (read_header, lambda file: read(file, 3)):
         with pytest.raises(ValueError, match=r"note\.png is a broken picture"):
             look(path)

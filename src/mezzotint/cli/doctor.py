@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..recipe.presets import find
 from ..recipe.schema import Recipe
 from ..recipe.toml import override
+from ..utils.console import printable
 
 if TYPE_CHECKING:
     from ..data import ImageData
@@ -75,30 +76,57 @@ def doctor(
     prepare()
     train = build.load_data(chosen.data)
     _images(train, chosen)
+    _test_images(train, chosen)
     _training(chosen, train)
 
 
 def _files(data: str) -> None:
-    """Of a folder: what its pictures are."""
+    """Of a folder: what it means, and what its pictures are."""
     kind, _, path = data.partition(":")
     if kind != "folder":
         return
-    from ..data.folders import listing_of, place_of
-    from ..data.inspect import look_at
+    from ..data.folders import layout_of
+    from ..data.inspect import inspect_files
     from ..utils.progress import progress
 
-    place = place_of(Path(path).expanduser())
-    files = [file for split in ("train", "test") for file in listing_of(place, split).pictures]
-    found = look_at(progress(files, len(files), "reading", "picture"))
-    print(f"files:     {len(files):,} in {path}")
-    print(f"modes:     {', '.join(f'{mode} {n:,}' for mode, n in found.modes.most_common())}")
-    sizes = [f"{height}x{width} {n:,}" for (height, width), n in found.sizes.most_common(5)]
-    more = len(found.sizes) - len(sizes)
+    layout = layout_of(Path(path).expanduser())
+    files = [*layout.train.pictures, *layout.test.pictures]
+    pictures = inspect_files(progress(files, len(files), "reading", "picture"))
+    print(f"files:     {len(files):,} in {printable(path)}")
+    how = "folders of its own" if layout.own_splits else "one picture in ten, by a hash of its name"
+    print(
+        f"splits:    {len(layout.train.pictures):,} to train on, {len(layout.test.pictures):,} for testing:"
+        f" {how}"
+    )
+    for line in layout.left_out.lines():
+        print(f"left out:  {line}")
+    print(f"modes:     {', '.join(f'{mode} {n:,}' for mode, n in pictures.modes.most_common())}")
+    sizes = [f"{height}x{width} {n:,}" for (height, width), n in pictures.sizes.most_common(5)]
+    more = len(pictures.sizes) - len(sizes)
     print(f"sizes:     {', '.join(sizes)}{f', and {more:,} more' if more > 0 else ''}")
-    for fault in found.broken[:20]:
+    for fault in pictures.broken[:20]:
         print(f"broken:    {fault}")
-    if found.broken:
-        print(f"broken:    {len(found.broken):,} in all; remove them, or train with --broken skip")
+    if pictures.broken:
+        print(
+            f"broken:    {len(pictures.broken):,} in all; remove them, or train with --broken skip"
+        )
+
+
+def _test_images(train: "ImageData", recipe: Recipe) -> None:
+    """What is measured with, and whether it was learnt from."""
+    from .. import build
+    from ..data.inspect import copies_across
+
+    try:
+        test = build.load_data(recipe.data, "test")
+    except (ValueError, OSError) as error:
+        print(f"warning:   no test images: {error}")
+        return
+    if copies := copies_across(train, test):
+        print(
+            f"warning:   {copies:,} of {len(test):,} test images are exact copies of training images:"
+            " measures will be too good"
+        )
 
 
 def _images(data: "ImageData", recipe: Recipe) -> None:

@@ -5,9 +5,11 @@ picture or another size is another cache. It is built in one go or several, and 
 mapped is private: whatever is done to it in memory, the file stays as it is.
 """
 
+import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Sequence
@@ -23,7 +25,7 @@ from jaxtyping import UInt8
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from ..utils.files import cache_folder, whole_file
+from ..utils.files import cache_entry, locked, whole_file
 from ..utils.progress import progress
 from .decode import Broken, read_picture
 from .sources import Source, identity
@@ -57,21 +59,26 @@ def cached(
 ) -> tuple[UInt8[Tensor, "n channels height width"], list[int]]:
     """The pictures at the frame's size, mapped into memory, and the numbers of the files they are from.
 
-    Raises ValueError naming the first broken picture, unless ``broken`` is "skip".
+    What cannot be read, for a reason that lies outside the picture, is never remembered as broken.
+
+    Raises:
+        OSError: if a picture cannot be read.
+        ValueError: naming the first broken picture, unless ``broken`` is "skip".
     """
     assert frame.size is not None
-    folder = cache_folder() / "pictures" / _key(files, frame)
-    note, array = folder / "built.json", folder / "images.npy"
-    folder.mkdir(parents=True, exist_ok=True)
-    # Where another run is building it, this one waits, and finds nothing left to do.
-    with FileLock(folder.with_suffix(".lock")):
-        if not array.is_file():
-            shape = (len(files), channels, *frame.size)
-            _build(files, frame, shape, broken, folder)
-        built = Built(**json.loads(note.read_text()))
-        mapped = np.load(array, mmap_mode="c")
-        with suppress(OSError):  # another user's cache may be read, but not touched
-            os.utime(folder)
+    folder = cache_entry("pictures", _key(files, frame))
+    array = folder / "images.npy"
+    if not array.is_file():
+        shape = (len(files), channels, *frame.size)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Where another run is building it, this one waits, and finds nothing left to do.
+        with locked(folder.with_suffix(".lock")) as alone:
+            if not array.is_file():
+                _build(files, frame, shape, broken, folder, "" if alone else secrets.token_hex(6))
+    built = Built(**json.loads((folder / "built.json").read_text(encoding="utf-8")))
+    mapped = np.load(array, mmap_mode="c")
+    with suppress(OSError):  # another user's cache may be read, but not touched
+        os.utime(folder)
     if broken == "refuse" and built.broken:
         read_picture(files[built.broken[0]], channels, frame)  # says what is wrong
     return torch.from_numpy(mapped[: len(built.kept)]), built.kept
@@ -91,12 +98,17 @@ def _build(
     shape: tuple[int, ...],
     broken: Broken,
     folder: Path,
+    builder: str,
 ) -> None:
-    """Decode all pictures, beginning after those of an earlier, interrupted build."""
-    note, partial = folder / "built.json", folder / "partial.npy"
+    """Decode all pictures, beginning after those of an earlier, interrupted build.
+
+    ``builder`` is a word of its own for each of several that build at a time, where there are no locks.
+    """
+    note = folder / f"built{builder}.json"
+    partial = folder / f"partial{builder}.npy"
     built = Built()
     if note.is_file() and partial.is_file():
-        built = Built(**json.loads(note.read_text()))
+        built = Built(**json.loads(note.read_text(encoding="utf-8")))
         images = open_memmap(partial, mode="r+")
     else:
         images = _new_array(partial, shape)
@@ -116,6 +128,7 @@ def _build(
     if len(built.broken) == len(files):
         raise ValueError(f"not one of {len(files)} pictures can be read, {files[0]} first")
     _take_note(images, built, note)
+    note.replace(folder / "built.json")
     partial.replace(folder / "images.npy")
     _prune(folder.parent, keep=folder)
 
@@ -144,6 +157,8 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):  # no such call here
+            return images
         path.unlink()
         room = images.nbytes / 1e6
         raise ValueError(
@@ -155,4 +170,4 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
 def _take_note(images: np.memmap, built: Built, note: Path) -> None:
     images.flush()
     with whole_file(note) as temporary:
-        temporary.write_text(json.dumps(asdict(built)))
+        temporary.write_text(json.dumps(asdict(built)), encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..utils.files import cache_folder
+from ..utils.files import cache_entry
 from .download import fetch
 from .images import ImageData, Split
 
@@ -73,7 +73,7 @@ class Cifar:
                 raise ValueError(f"{path}: {error}; fetch it again") from error
         else:
             urls = [f"{mirror}/{self.archive}" for mirror in self.mirrors]
-            path = fetch(cache_folder() / "data" / self.archive, urls, self._check)
+            path = fetch(cache_entry("data", self.archive), urls, self._check)
         try:
             with tarfile.open(path) as archive:
                 members = {Path(member.name).name: member for member in archive if member.isfile()}

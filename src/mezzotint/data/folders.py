@@ -1,171 +1,128 @@
-"""Folders of pictures of your own, or an archive of one.
+"""Folders of pictures of your own, or archives of them (:mod:`layout` says what a folder means); CelebA."""
 
-A folder has one folder of pictures for each class, or pictures alone, which have no classes. Folders
-``train`` and ``test`` at its top are the splits; otherwise one picture in ten, the same ones every
-time, is kept for testing.
-"""
-
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from ..utils.console import warn
+from ..utils.console import printable
 from .cache import cached
-from .decode import GREY, SUFFIXES, Broken, glance
-from .images import HELD_OUT, ImageData, Split, split_rows
+from .decode import GREY, Broken, read_header
+from .images import ImageData, Split
+from .layout import Layout, read_layout
+from .listing import HELD_OUT, UNREADABLE, LeftOut, Listing, folders_in, loose_pictures
 from .sources import Source, unpacked
 from .transforms import Frame
 
 
-@dataclass(frozen=True)
-class Listing:
-    """Pictures in order, the number of each one's class, and the classes' names."""
+def resolve_size_and_channels(
+    listing: Listing, frame: Frame, where: str
+) -> tuple[tuple[int, int], int]:
+    """Size and channels of the arrays: those of the frame, or those that all pictures have.
 
-    pictures: Sequence[Source]
-    labels: list[int]
-    classes: tuple[str, ...]
+    Args:
+        listing: the pictures to train on.
+        frame: with a size and channels, or without.
+        where: they are, for errors.
 
-    def part(self, split: Split) -> "Listing":
-        """Those that a split takes, where there are no splits."""
-        rows = split_rows(self.labels, split)
-        return Listing(
-            [self.pictures[k] for k in rows], [self.labels[k] for k in rows], self.classes
-        )
+    Returns:
+        (height, width), and 1 or 3.
 
-
-def list_folder(folder: Path, classes: tuple[str, ...] | None = None) -> Listing:
-    """The pictures of a folder. ``classes``: those to expect; the folders' names if not given.
-
-    Raises FileNotFoundError where there is no folder, ValueError where there are no pictures, and
-    where pictures lie beside folders of classes.
+    Raises:
+        ValueError: if the sizes differ and the frame has none.
     """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}")
-    below = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    loose = _pictures(folder.iterdir())
-    if not below:
-        if not loose:
-            raise ValueError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))})")
-        return Listing(loose, [0] * len(loose), ())
-    if loose:
+    if frame.size is not None and frame.channels is not None:
+        return frame.size, frame.channels
+    headers = [_header_or_none(picture) for picture in listing.pictures]
+    readable = [header for header in headers if header is not None]
+    if not readable:
         raise ValueError(
-            f"{folder}: {loose[0].name} lies beside folders of classes; to which does it belong?"
+            f"{where}: not one of {len(headers)} pictures can be read, {listing.pictures[0]} first"
         )
-    names = classes or tuple(p.name for p in below)
-    for place in below:
-        if place.name not in names:
-            raise ValueError(f"{place} is no class of the training images: {', '.join(names)}")
-    files, labels = list[Path](), list[int]()
-    for number, name in enumerate(names):
-        found = _pictures((folder / name).rglob("*")) if (folder / name).is_dir() else []
-        files += found
-        labels += [number] * len(found)
-    if not files:
-        raise ValueError(f"{folder} holds folders, but not one picture in them")
-    return Listing(files, labels, names)
-
-
-def _pictures(paths: Iterable[Path]) -> list[Path]:
-    return sorted(
-        p
-        for p in paths
-        if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
-    )
-
-
-def listing_of(folder: Path, split: Split) -> Listing:
-    """The pictures of a split of a folder."""
-    if not ((folder / "train").is_dir() and (folder / "test").is_dir()):
-        listing = list_folder(folder)
-        if listing.classes in (("train",), ("test",)):
-            raise ValueError(
-                f"{folder} holds {listing.classes[0]} and nothing else: name that folder itself, and one"
-                " picture in ten is kept for testing, or put both train and test there"
-            )
-        return listing.part(split)
-    train = list_folder(folder / "train")
-    if split == "train":
-        return train
-    test = list_folder(folder / "test", train.classes)
-    if test.classes != train.classes:
-        raise ValueError(
-            f"{folder}: of train and test, one has folders of classes, and one has not"
-        )
-    return test
-
-
-def settled(listing: Listing, frame: Frame, where: str) -> tuple[tuple[int, int], int]:
-    """Size and channels of the arrays: those asked for, or those that all pictures have.
-
-    Raises ValueError where the sizes differ and none is asked for.
-    """
-    size, channels = frame.size, frame.channels
-    if size is not None and channels is not None:
-        return size, channels
-    seen = [_glance_or_none(picture) for picture in listing.pictures]
-    whole = [found for found in seen if found is not None]
-    if not whole:
-        raise ValueError(
-            f"{where}: not one of {len(seen)} pictures can be read, {listing.pictures[0]} first"
-        )
-    sizes = {frame.cut(found[1]) for found in whole}
-    if size is None and len(sizes) > 1:
+    sizes = {frame.cut(size) for _, size in readable}
+    if frame.size is None and len(sizes) > 1:
         some = ", ".join(f"{height}x{width}" for height, width in sorted(sizes)[:4])
         raise ValueError(
             f"the pictures of {where} are of {len(sizes)} sizes ({some}, ...):"
             " say which to bring them to, such as --data.size 32"
         )
-    grey = all(mode in GREY for mode, _ in whole)
-    return size or sizes.pop(), channels or (1 if grey else 3)
+    grey = all(mode in GREY for mode, _ in readable)
+    return frame.size or sizes.pop(), frame.channels or (1 if grey else 3)
 
 
-def _glance_or_none(picture: Source) -> tuple[str, tuple[int, int]] | None:
+def _header_or_none(picture: Source) -> tuple[str, tuple[int, int]] | None:
     try:
-        return glance(picture)
+        return read_header(picture)
     except ValueError:
         return None
 
 
-def decoded(
+def decode_listing(
     listing: Listing, train: Listing, frame: Frame, broken: Broken, where: str
 ) -> ImageData:
-    """The pictures of a listing, decoded once into a cache that is mapped into memory; size and channels
-    are those of the ``train`` listing. ``where`` is for errors.
+    """The pictures of a listing, decoded once into a cache that is mapped into memory.
 
-    Raises ValueError naming the first broken picture, unless those are to be skipped.
+    Args:
+        listing: the pictures.
+        train: those to train on, which decide about size and channels.
+        frame: how they are cut and resized.
+        broken: whether broken pictures are refused or skipped.
+        where: they are, for errors.
+
+    Raises:
+        OSError: if a picture cannot be read.
+        ValueError: naming the first broken picture, unless those are to be skipped.
     """
     if not listing.pictures:
         raise ValueError(
-            f"{where}: no picture is left for testing, which takes one of every {HELD_OUT} of a class"
+            f"{where}: no picture is left for testing, which takes one of about {HELD_OUT}"
         )
-    size, channels = settled(train, frame, where)
+    size, channels = resolve_size_and_channels(train, frame, where)
     exact = replace(frame, size=size, channels=channels)
-    images, kept = cached(listing.pictures, exact, channels, broken)
-    if left_out := sorted(set(range(len(listing.pictures))) - set(kept)):
-        first = listing.pictures[left_out[0]]
-        warn(f"{len(left_out):,} broken pictures are left out, {first} first")
-    labels = torch.tensor(listing.labels, dtype=torch.int64)[kept]
-    return ImageData(images, labels, listing.classes)
+    images, rows = cached(listing.pictures, exact, channels, broken)
+    notes = list(listing.notes)
+    if missing := sorted(set(range(len(listing.pictures))) - set(rows)):
+        first = printable(str(listing.pictures[missing[0]]))
+        notes.append(f"{len(missing):,} broken pictures are left out, {first} first")
+    labels = torch.tensor(listing.labels, dtype=torch.int64)[rows]
+    return ImageData(images, labels, listing.classes, tuple(notes))
 
 
 def from_folder(where: str, split: Split, frame: Frame, broken: Broken) -> ImageData:
-    """The pictures under ``where``, a folder or a .zip of one."""
+    """The pictures under ``where``, a folder or a .zip of one.
+
+    Raises:
+        OSError: if something cannot be read.
+        ValueError: if the folder or a picture is not as it should be.
+    """
     path = Path(where).expanduser()
-    place = place_of(path)
-    listing, train = listing_of(place, split), listing_of(place, "train")
-    return decoded(listing, train, frame, broken, str(path))
+    layout = layout_of(path)
+    if broken == "refuse" and UNREADABLE in layout.left_out.counts:
+        first = layout.left_out.first[UNREADABLE]
+        raise PermissionError(
+            f"{printable(str(first))} may not be read: change its rights, or skip"
+        )
+    return decode_listing(layout.part(split), layout.train, frame, broken, printable(str(path)))
 
 
-def place_of(path: Path) -> Path:
+def layout_of(path: Path) -> Layout:
+    """What a folder, or an archive of one, means.
+
+    Raises:
+        OSError: if something cannot be read.
+        ValueError: if it is none, or has no pictures.
+    """
+    return read_layout(picture_folder(path))
+
+
+def picture_folder(path: Path) -> Path:
     """The folder of pictures that ``path`` is, or that its archive holds, unpacked once: in a folder of its
     own, as most programs pack it, or bare."""
     if not path.is_file():
         return path
     folder = unpacked(path)
-    below = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
-    return below[0] if len(below) == 1 and not _pictures(folder.iterdir()) else folder
+    below = folders_in(folder, LeftOut())
+    return below[0] if len(below) == 1 and not loose_pictures(folder, LeftOut()) else folder
 
 
 CELEBA_CROP = 140
@@ -180,7 +137,7 @@ def from_celeba(where: str, split: Split, frame: Frame, broken: Broken) -> Image
     Raises FileNotFoundError, naming the first face that is missing.
     """
     path = Path(where).expanduser()
-    place = place_of(path)
+    place = picture_folder(path)
     if not place.is_dir():
         raise FileNotFoundError(f"there is neither a folder nor a .zip {path}")
     numbers = CELEBA_TRAIN if split == "train" else CELEBA_TEST
@@ -189,4 +146,4 @@ def from_celeba(where: str, split: Split, frame: Frame, broken: Broken) -> Image
         raise FileNotFoundError(f"{path} is not the whole of CelebA: {missing.name} is missing")
     listing = Listing(faces, [0] * len(faces), ())
     framed = replace(frame, crop=frame.crop or CELEBA_CROP, channels=frame.channels or 3)
-    return decoded(listing, listing, framed, broken, str(path))
+    return decode_listing(listing, listing, framed, broken, str(path))

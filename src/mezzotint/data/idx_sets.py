@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..utils.assets import ASSETS
-from ..utils.files import cache_folder
+from ..utils.files import cache_entry
 from . import idx
 from .download import fetch
 from .images import ImageData, Split
@@ -79,7 +79,7 @@ class IdxSet:
         urls = [f"{mirror}/{name}.gz" for mirror in self.mirrors]
         slug = self.title.lower()
         return fetch(
-            cache_folder() / "data" / slug / f"{name}.gz", urls, lambda p: self._check(name, p)
+            cache_entry(f"data/{slug}", f"{name}.gz"), urls, lambda p: self._check(name, p)
         )
 
     def _check(self, name: str, path: Path) -> None:

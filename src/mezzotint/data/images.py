@@ -1,7 +1,7 @@
 """A data set in memory: uint8 images, labels and the names of the classes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,20 +13,6 @@ from torch import Tensor
 from .transforms import Fit, Frame, fitted
 
 Split = Literal["train", "test"]
-
-HELD_OUT = 10
-"""One image in so many is for testing, where data bring no split of their own."""
-
-
-def split_rows(labels: Sequence[int], split: Split) -> list[int]:
-    """Every tenth image of each class, in a shuffled order that is always the same, or the rest."""
-    seen: dict[int, int] = {}
-    chosen = []
-    for k in np.random.default_rng(0).permutation(len(labels)).tolist():
-        number = seen[labels[k]] = seen.get(labels[k], -1) + 1
-        if (number % HELD_OUT == HELD_OUT - 1) == (split == "test"):
-            chosen.append(k)
-    return sorted(chosen)
 
 
 @dataclass(frozen=True)
@@ -46,7 +32,8 @@ class ImageSpec:
 @dataclass(frozen=True)
 class ImageData:
     """``images`` (n, channels, height, width) uint8; ``labels`` (n,) int64 in 0..classes-1;
-    ``classes``: their names, empty where there are no labels (then ``labels`` is all 0).
+    ``classes``: their names, empty where there are no labels (then ``labels`` is all 0); ``notes``: what was
+    unusual about the files, in words.
 
     Raises ValueError where the three do not belong together.
     """
@@ -54,6 +41,7 @@ class ImageData:
     images: UInt8[Tensor, "n channels height width"]
     labels: Int64[Tensor, " n"]
     classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.images) == 0:
@@ -88,7 +76,7 @@ class ImageData:
         return dict(zip(self.classes, counts, strict=True)) if self.classes else {}
 
     def warnings(self) -> list[str]:
-        """What is odd about the classes, in words: empty ones, and rare ones (1 to 10 or worse)."""
+        """What is odd, in words: about the files, empty classes, and rare ones (1 to 10 or worse)."""
         counts = self.counts()
         empty = [name for name, count in counts.items() if count == 0]
         rare = [
@@ -96,7 +84,7 @@ class ImageData:
             for name, count in counts.items()
             if 0 < count <= max(counts.values()) / 10
         ]
-        found = []
+        found = list(self.notes)
         if empty:
             found.append(f"no images at all of class {', '.join(empty)}: it cannot be learnt")
         if rare:
@@ -106,11 +94,13 @@ class ImageData:
     def framed(self, frame: Frame) -> "ImageData":
         """The same data as ``frame`` asks for it."""
         data = self if frame.channels is None else self.in_channels(frame.channels)
-        (height, width), (rows, columns) = frame.cut(self.size), self.size
+        height, width = frame.cut(self.size)
+        rows, columns = self.size
         if (height, width) != self.size:
-            top, left = (rows - height) // 2, (columns - width) // 2
-            cut = data.images[:, :, top : top + height, left : left + width].contiguous()
-            data = ImageData(cut, self.labels, self.classes)
+            top = (rows - height) // 2
+            left = (columns - width) // 2
+            cut = data.images[:, :, top : top + height, left : left + width]
+            data = replace(data, images=cut.contiguous())
         return data if frame.size is None else data.fitted(frame.size, frame.fit, frame.background)
 
     def fitted(self, size: tuple[int, int], fit: Fit = "crop", background: int = 0) -> "ImageData":
@@ -122,22 +112,20 @@ class ImageData:
             for plane in self.images.flatten(0, 1).numpy()
         ]
         images = torch.from_numpy(np.stack(planes)).unflatten(0, self.images.shape[:2])
-        return ImageData(images, self.labels, self.classes)
+        return replace(self, images=images)
 
     def in_channels(self, channels: int) -> "ImageData":
         """The same data in grey (1 channel, ITU-R 601-2 luma) or colour (3)."""
         if channels == self.channels:
             return self
         if channels == 3:
-            return ImageData(
-                self.images.expand(-1, 3, -1, -1).contiguous(), self.labels, self.classes
-            )
+            return replace(self, images=self.images.expand(-1, 3, -1, -1).contiguous())
         weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
         parts = [
             ((part * weights).sum(1, keepdim=True)).round().to(torch.uint8)
             for part in self.images.split(10_000)
         ]
-        return ImageData(torch.cat(parts), self.labels, self.classes)
+        return replace(self, images=torch.cat(parts))
 
 
 def check_labels(labels: Tensor | Sequence[int], classes: Sequence[str]) -> Int64[Tensor, " n"]:

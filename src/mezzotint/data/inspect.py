@@ -3,9 +3,9 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from .decode import glance, read_picture
+from .decode import read_header, read_picture
 from .images import ImageData
 from .sources import Source
 from .transforms import Frame
@@ -24,38 +24,46 @@ class Pictures:
     broken: list[str] = field(default_factory=list)
 
 
-def look_at(files: Iterable[Source]) -> Pictures:
+def inspect_files(files: Iterable[Source]) -> Pictures:
     """Decode every file to the end."""
-    found = Pictures()
+    pictures = Pictures()
     for file in files:
         try:
-            mode, size = glance(file)
+            mode, size = read_header(file)
             read_picture(file, 3, Frame())
-        except ValueError as error:
-            found.broken.append(str(error))
+        except (ValueError, OSError) as error:
+            pictures.broken.append(str(error))
         else:
-            found.modes[mode] += 1
-            found.sizes[size] += 1
-    return found
+            pictures.modes[mode] += 1
+            pictures.sizes[size] += 1
+    return pictures
 
 
 def concerns(data: ImageData) -> list[str]:
     """What is odd about the images themselves, in words."""
-    found = data.warnings()
+    problems = replace(data, notes=()).warnings()
     few = [f"{name} ({count})" for name, count in data.counts().items() if 0 < count < FEW]
     if few:
-        found.append(f"fewer than {FEW} images of class {', '.join(few)}")
+        problems.append(f"fewer than {FEW} images of class {', '.join(few)}")
     copies, mirrored, blank = _repeats(data)
     if copies:
-        found.append(f"{copies:,} images are exact copies of others")
+        problems.append(f"{copies:,} images are exact copies of others")
     if mirrored:
-        found.append(
+        problems.append(
             f"{mirrored:,} images are mirror images of others: if they were made by flipping, letters"
             " and digits will come out mirrored; leave the flipped ones out"
         )
     if blank:
-        found.append(f"{blank:,} images are of one colour throughout")
-    return found
+        problems.append(f"{blank:,} images are of one colour throughout")
+    return problems
+
+
+def copies_across(train: ImageData, test: ImageData) -> int:
+    """How many test images are exact copies of training images, which makes measures too good."""
+    if train.images.shape[1:] != test.images.shape[1:]:
+        return 0
+    contents = {_digest(image.tobytes()) for image in train.images.numpy()}
+    return sum(_digest(image.tobytes()) in contents for image in test.images.numpy())
 
 
 def _repeats(data: ImageData) -> tuple[int, int, int]:
@@ -64,7 +72,8 @@ def _repeats(data: ImageData) -> tuple[int, int, int]:
     copies = mirrored = blank = 0
     for image in data.images:
         flipped = image.flip(2)
-        own, other = _digest(image.numpy().tobytes()), _digest(flipped.numpy().tobytes())
+        own = _digest(image.numpy().tobytes())
+        other = _digest(flipped.numpy().tobytes())
         if bool((image == image[:, :1, :1]).all()):
             blank += 1
         elif own in seen:

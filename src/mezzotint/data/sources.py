@@ -3,14 +3,14 @@ own, such as a row of a table."""
 
 import hashlib
 import lzma
+import shutil
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, runtime_checkable
 
-from filelock import FileLock
-
-from ..utils.files import cache_folder, whole_folder
+from ..utils.files import cache_entry, locked, whole_folder
 from ..utils.progress import progress
 
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
@@ -45,17 +45,37 @@ def unpacked(archive: Path) -> Path:
     Raises ValueError, naming the archive, where it is broken; nothing is kept of it then.
     """
     name = hashlib.sha256(identity(archive).encode()).hexdigest()[:24]
-    folder = cache_folder() / "unpacked" / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder = cache_entry("unpacked", name)
+    if folder.is_dir():
+        return folder
     # Where another run is unpacking it, this one waits, and finds nothing left to do.
-    with FileLock(folder.with_suffix(".lock")):
+    with locked(folder.with_suffix(".lock")):
         if folder.is_dir():
             return folder
         try:
             with zipfile.ZipFile(archive) as opened, whole_folder(folder) as temporary:
-                members = [m for m in opened.infolist() if not m.filename.startswith("__MACOSX/")]
+                members = [_portable(member) for member in opened.infolist()]
+                members = [m for m in members if not m.filename.startswith("__MACOSX/")]
+                _check_room(members, temporary, archive)
                 for member in progress(members, len(members), f"unpacking {archive.name}", "file"):
                     opened.extract(member, temporary)
         except BROKEN_ZIP as error:
             raise ValueError(f"{archive} is no whole .zip that can be read: {error}") from error
     return folder
+
+
+def _portable(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    """A member whose folders are separated by slashes: some programs write backslashes."""
+    if "/" not in member.filename:
+        member.filename = member.filename.replace("\\", "/")
+    return member
+
+
+def _check_room(members: Sequence[zipfile.ZipInfo], folder: Path, archive: Path) -> None:
+    """Refuse to unpack what the disk has no room for."""
+    size = sum(member.file_size for member in members)
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise ValueError(
+            f"{archive} unpacks to {size / 1e6:,.0f} MB, and {folder} has room for {free / 1e6:,.0f} MB"
+        )

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..data import ImageData
 from ..registry import MEASURES
-from ..utils.files import cache_folder, whole_file
+from ..utils.files import cache_entry, whole_file
 from ..utils.randomness import generator
 from .classification import confusion_matrix
 from .features import Classifier
@@ -150,9 +150,9 @@ def floors(counts: list[int], size: tuple[int, int], reference: Reference) -> di
         Values by name of the measure.
     """
     key = _content_key(counts, size, reference)
-    path = cache_folder() / f"floors-{key}.json"
+    path = cache_entry("floors", f"{key}.json")
     if path.is_file():
-        content: dict[str, float] = json.loads(path.read_text())
+        content: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
         return content
     rows = []
     for label, count in enumerate(counts):
@@ -175,7 +175,7 @@ def floors(counts: list[int], size: tuple[int, int], reference: Reference) -> di
         if measure.compute is not None:
             values[name] = measure.compute(subjects[measure.floor], reference.real)
     with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(values))
+        temporary.write_text(json.dumps(values), encoding="utf-8")
     return values
 
 

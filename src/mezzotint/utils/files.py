@@ -1,21 +1,87 @@
 """Files and folders that are written whole or not at all."""
 
+import errno
+import functools
 import hashlib
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import platformdirs
+from filelock import FileLock
+
+from .console import warn
 
 OLD = ".old-"
 """How the name of a folder begins while another takes its place."""
 
 
+CACHE = "MEZZOTINT_CACHE"
+"""The environment variable that names the cache folder."""
+
+
 def cache_folder() -> Path:
-    """The user's cache folder of this package."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "mezzotint"
+    """The user's cache folder of this package, by the convention of the platform, or as ``MEZZOTINT_CACHE``
+    says.
+
+    Raises:
+        ValueError: if ``MEZZOTINT_CACHE`` is no absolute path.
+    """
+    if named := os.environ.get(CACHE):
+        folder = Path(named).expanduser()
+        if not folder.is_absolute():
+            raise ValueError(f"{CACHE} = {named!r}: it must be an absolute path")
+        return folder
+    try:
+        folder = Path(platformdirs.user_cache_dir("mezzotint", appauthor=False))
+    except RuntimeError:  # no home
+        return temporary_cache()
+    return folder if folder.is_absolute() else temporary_cache()
+
+
+def temporary_cache() -> Path:
+    """A cache folder of this user alone, for where there is no better one; it may be gone tomorrow."""
+    owner = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"mezzotint-{owner}"
+
+
+def cache_entry(kind: str, name: str) -> Path:
+    """Where an entry of the cache is, or is to be made.
+
+    An entry that is there is taken as it is, whoever made it. A new one goes where this process may write: if
+    the cache folder is not such a place, to :func:`temporary_cache`, which is said once.
+
+    Args:
+        kind: a folder in the cache, such as "pictures".
+        name: of the entry.
+    """
+    folder = cache_folder() / kind
+    if (folder / name).exists() or _may_write(folder):
+        return folder / name
+    _say_temporary(cache_folder())
+    folder = temporary_cache() / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    owner = folder.parent.stat().st_uid
+    if hasattr(os, "getuid") and owner != os.getuid():
+        raise ValueError(f"{folder.parent} is not yours: set {CACHE} to a folder that is")
+    folder.parent.chmod(0o700)
+    return folder / name
+
+
+def _may_write(folder: Path) -> bool:
+    """Whether files can be made in a folder, or the folder itself where it is not there yet."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+@functools.cache
+def _say_temporary(folder: Path) -> None:
+    place = temporary_cache()
+    warn(f"{folder} cannot be written: {place} is the cache; set {CACHE} to a folder of your own")
 
 
 def sha256(path: Path) -> str:
@@ -24,13 +90,42 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+"""What a call for comfort may not be forgiven for: then data would be lost."""
+
+
 def _sync(path: Path) -> None:
-    """Bring a file's or a folder's content to the disk itself."""
-    handle = os.open(path, os.O_RDONLY)
+    """Bring a file's or a folder's content to the disk itself.
+
+    A file system that cannot do that, as some in networks, is passed over; a full or broken disk is not.
+    """
     try:
-        os.fsync(handle)
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """A lock that lies at ``path`` and dies with its process; others wait. Tells whether there is one: some
+    file systems have none, and then all go on."""
+    lock = FileLock(path)
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise
+        yield False
+        return
+    try:
+        yield True
     finally:
-        os.close(handle)
+        lock.release()
 
 
 def _temporary(path: Path) -> Path:

@@ -1,0 +1,232 @@
+"""The pictures in a folder, in folders of classes or not, and what is left out of them, with the reason.
+
+Nothing is decoded here; a file is looked into only if its ending is none of a picture's.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..utils.classes import class_name, in_order, listed
+from ..utils.console import printable
+from .decode import SUFFIXES, is_picture
+from .images import Split
+from .sources import Source
+
+FOREIGN = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
+"""Folders that systems leave among ours."""
+
+HELD_OUT = 10
+"""One picture in so many is for testing, where data bring no split of their own."""
+
+HIDDEN = "hidden"
+NO_PICTURE = "no picture"
+DANGLING = "a link to nowhere"
+LOOP = "a link to a folder that holds it"
+UNREADABLE = "may not be read"
+SPECIAL = "no file"
+OTHER_SPLIT = "neither the training nor the test split"
+
+
+@dataclass
+class LeftOut:
+    """What is not taken, by reason: how many, and the first."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    first: dict[str, Path] = field(default_factory=dict)
+
+    def add(self, reason: str, path: Path) -> None:
+        """Count one more."""
+        self.counts[reason] = self.counts.get(reason, 0) + 1
+        self.first.setdefault(reason, path)
+
+    def lines(self, reasons: Sequence[str] | None = None) -> list[str]:
+        """A line for each reason, of those given or of all."""
+        return [
+            f"{count:,} left out ({reason}), {printable(str(self.first[reason]))} first"
+            for reason, count in self.counts.items()
+            if reasons is None or reason in reasons
+        ]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Pictures in order, the number of each one's class, and the classes' names; ``notes``: what is unusual
+    about them, in words."""
+
+    pictures: Sequence[Source]
+    labels: list[int]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def part(self, split: Split, names: Sequence[str] | None = None) -> "Listing":
+        """Those that a split takes, where there are no splits.
+
+        Args:
+            split: train or test.
+            names: of the pictures, which decide with their classes' names; their numbers if not given.
+        """
+        test = held_out(
+            [self.classes[label] if self.classes else "" for label in self.labels],
+            names or [str(k) for k in range(len(self.pictures))],
+        )
+        rows = [k for k, is_test in enumerate(test) if is_test == (split == "test")]
+        return Listing(
+            [self.pictures[k] for k in rows],
+            [self.labels[k] for k in rows],
+            self.classes,
+            self.notes,
+        )
+
+
+def held_out(classes: Sequence[str], names: Sequence[str]) -> list[bool]:
+    """Whether each item is for testing, by a hash of its class and its name.
+
+    A class of which all would be for testing is for training.
+    """
+    test = []
+    for class_, name in zip(classes, names, strict=True):
+        text = f"{class_}\0{name}".encode("utf-8", "surrogateescape")
+        digest = hashlib.blake2b(text, digest_size=8).digest()
+        test.append(int.from_bytes(digest) % HELD_OUT == 0)
+    learnt = {class_ for class_, is_test in zip(classes, test, strict=True) if not is_test}
+    return [is_test and class_ in learnt for class_, is_test in zip(classes, test, strict=True)]
+
+
+def list_pictures(folder: Path) -> Listing:
+    """All pictures of a folder, in folders by class or not, whatever these are called.
+
+    Raises:
+        FileNotFoundError: if there is no folder.
+        ValueError: if it holds no pictures.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {printable(str(folder))}")
+    _, listing = list_classes(folder, LeftOut())
+    return listing
+
+
+def list_classes(
+    folder: Path, left_out: LeftOut, expected: tuple[str, ...] | None = None
+) -> tuple[list[str], Listing]:
+    """The pictures of a folder, with their names.
+
+    Args:
+        folder: with folders of classes, or with pictures.
+        left_out: what is not taken is added here.
+        expected: classes of the training split; any if not given.
+
+    Returns:
+        The names, within their classes, and the listing.
+
+    Raises:
+        ValueError: if there are no pictures to train on, or it is not clear of which class one is.
+    """
+    where = printable(str(folder))
+    below = folders_in(folder, left_out)
+    loose = loose_pictures(folder, left_out)
+    if not (below or loose) and expected is not None:
+        return [], Listing([], [], expected)
+    if not below:
+        if not loose:
+            reasons = "; ".join(left_out.lines())
+            raise ValueError(f"{where} holds no pictures{f': {reasons}' if reasons else ''}")
+        if expected:
+            raise ValueError(
+                f"{where}: of train and test, one has folders of classes, and one has not"
+            )
+        names = [file.name for file in loose]
+        return names, Listing(loose, [0] * len(loose), ())
+    if loose:
+        raise ValueError(
+            f"{where}: {printable(loose[0].name)} lies beside folders of classes; to which does it belong?"
+        )
+    if expected == ():
+        raise ValueError(f"{where}: of train and test, one has folders of classes, and one has not")
+    classes = in_order((place.name for place in below), where)
+    if expected is not None:
+        for name in classes:
+            if name not in expected:
+                raise ValueError(
+                    f"{where}/{name} is no class of the training images: {listed(expected)}"
+                )
+        classes = expected
+    files: list[Path] = []
+    labels: list[int] = []
+    names = []
+    for place in sorted(below, key=lambda place: classes.index(class_name(place.name))):
+        pictures = sorted(_walk(place, left_out))
+        files += pictures
+        labels += [classes.index(class_name(place.name))] * len(pictures)
+        names += [str(picture.relative_to(place)) for picture in pictures]
+    if not files and expected is None:
+        reasons = "; ".join(left_out.lines())
+        raise ValueError(
+            f"{where} holds folders, but not one picture in them{f': {reasons}' if reasons else ''}"
+        )
+    return names, Listing(files, labels, classes)
+
+
+def folders_in(folder: Path, left_out: LeftOut) -> list[Path]:
+    """The folders in a folder, without hidden and foreign ones, and those that lead back to it."""
+    places = []
+    for path in sorted(folder.iterdir()):
+        if not path.is_dir():
+            continue
+        if _is_hidden(path):
+            left_out.add(HIDDEN, path)
+        elif path.is_symlink() and folder.resolve().is_relative_to(path.resolve()):
+            left_out.add(LOOP, path)
+        else:
+            places.append(path)
+    return places
+
+
+def loose_pictures(folder: Path, left_out: LeftOut) -> list[Path]:
+    """The pictures that lie in a folder itself."""
+    return [path for path in sorted(folder.iterdir()) if _is_taken(path, left_out)]
+
+
+def _walk(folder: Path, left_out: LeftOut, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """The pictures in a folder and in those below it, links followed, but not in circles."""
+    above = (*above, folder.resolve())
+    for path in sorted(folder.iterdir()):
+        if not path.is_dir():
+            if _is_taken(path, left_out):
+                yield path
+        elif _is_hidden(path):
+            left_out.add(HIDDEN, path)
+        elif path.is_symlink() and path.resolve() in above:
+            left_out.add(LOOP, path)
+        else:
+            yield from _walk(path, left_out, above)
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.casefold() in FOREIGN
+
+
+def _is_taken(path: Path, left_out: LeftOut) -> bool:
+    """Whether a path that is no folder is a picture to take; if not, why is noted."""
+    try:
+        kind = path.stat().st_mode
+    except OSError:  # nothing is there, or a circle of links
+        left_out.add(HIDDEN if _is_hidden(path) else DANGLING, path)
+        return False
+    if stat.S_ISDIR(kind):
+        return False
+    reason = None
+    if _is_hidden(path):
+        reason = HIDDEN
+    elif not stat.S_ISREG(kind):
+        reason = SPECIAL
+    elif not os.access(path, os.R_OK):
+        reason = UNREADABLE
+    elif path.suffix.lower() not in SUFFIXES and not is_picture(path):
+        reason = NO_PICTURE
+    if reason is not None:
+        left_out.add(reason, path)
+    return reason is None

@@ -1,0 +1,134 @@
+"""A class is a name: its order, its spelling, its place among others, and a file name for it.
+
+Everything that meets class names goes through here: data, weights, labels on the command line, judges, and
+the files that are named after classes.
+"""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from .console import printable
+
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
+"""Names that Windows keeps for devices."""
+
+LONGEST = 80
+"""Bytes of a class's name in the name of a file; file systems take 255 for the whole of it."""
+
+
+def class_name(text: str) -> str:
+    """The one spelling of a class's name: composed Unicode (NFC), without spaces at the ends.
+
+    Bytes that are not UTF-8, and control characters, become escapes such as ``\\xe9``, so that a name can
+    be printed anywhere.
+    """
+    escaped = "".join(
+        f"\\x{ord(c):02x}" if unicodedata.category(c) == "Cc" else c for c in printable(text)
+    )
+    return unicodedata.normalize("NFC", escaped).strip()
+
+
+def sort_key(name: str) -> tuple[int, int, str]:
+    """The order of classes: whole numbers by their value, then words."""
+    return (0, int(name), name) if is_whole_number(name) else (1, 0, name)
+
+
+def is_whole_number(name: str) -> bool:
+    """Whether a name is a whole number in decimal digits, perhaps below 0."""
+    return re.fullmatch(r"-?[0-9]+", name) is not None
+
+
+def in_order(names: Iterable[str], where: str) -> tuple[str, ...]:
+    """Class names, each spelled in the one way, in the order of :func:`sort_key`.
+
+    Args:
+        names: as they are found, such as names of folders.
+        where: they come from, for errors.
+
+    Raises:
+        ValueError: if two of them are spellings of the same name, or one is empty.
+    """
+    spellings: dict[str, str] = {}
+    for text in names:
+        name = class_name(text)
+        if not name:
+            raise ValueError(f"{where}: {text!r} is no name of a class")
+        if name in spellings:
+            raise ValueError(
+                f"{where}: {spellings[name]!a} and {text!a} are two spellings of one name,"
+                f" {name}: put both together"
+            )
+        spellings[name] = text
+    return tuple(sorted(spellings, key=sort_key))
+
+
+def find_class(word: str, classes: Sequence[str]) -> int:
+    """The position of the class that a word names.
+
+    Where the classes are words, a whole number is a position; where any class is a number, a number is
+    that name alone.
+
+    Raises:
+        ValueError: naming the word and the classes there are.
+    """
+    name = class_name(word)
+    if name in classes:
+        return classes.index(name)
+    numbers = any(is_whole_number(other) for other in classes)
+    if not numbers and word.isdecimal() and int(word) < len(classes):
+        return int(word)
+    positions = "" if numbers else f", or their positions 0 to {len(classes) - 1}"
+    close = get_close_matches(name.casefold(), [c.casefold() for c in classes], n=1)
+    meant = next((c for c in classes if close and c.casefold() == close[0]), None)
+    hint = f" Did you mean {meant!r}?" if meant else ""
+    raise ValueError(
+        f"{printable(word)!r} is no class here: the classes are {listed(classes)}{positions}.{hint}"
+    )
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Names between commas, the middle left out if there are many."""
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[: most - 2])}, ... {names[-1]} ({len(names)} in all)"
+
+
+def check_same(expected: Sequence[str], actual: Sequence[str], where: str) -> None:
+    """Refuse classes that are not the expected ones, in the same order.
+
+    Raises:
+        ValueError: with both lists.
+    """
+    if tuple(expected) != tuple(actual):
+        raise ValueError(
+            f"{where}: classes were {listed(expected) or 'none'}; are {listed(actual) or 'none'}"
+        )
+
+
+def file_names(names: Sequence[str]) -> list[str]:
+    """A file name, without ending, for each class: one that every file system takes, no two alike.
+
+    Letters, digits and most signs stay; what means something to a file system or a shell becomes ``_``. Where
+    that, case, length or a reserved name makes two alike or one impossible, a few digits of a hash follow.
+    """
+    plain = [_plain(name) for name in names]
+    folded = [text.casefold() for text in plain]
+    result = []
+    for name, text in zip(names, plain, strict=True):
+        alone = folded.count(text.casefold()) == 1 and text.casefold() not in _RESERVED
+        if alone and text == name:
+            result.append(text)
+        else:
+            digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+            result.append(f"{text or 'class'}-{digest}")
+    return result
+
+
+def _plain(name: str) -> str:
+    text = re.sub(r"[^\w .,+@()\[\]{}=~^-]", "_", class_name(name)).strip(" .")
+    if text.startswith("-"):
+        text = f"_{text[1:]}"
+    return text.encode()[:LONGEST].decode(errors="ignore").strip(" .")
