@@ -65,7 +65,7 @@ class Heun(Sampler):
         yield Step(x, x, 0.0)
 
     def evaluations(self, grid: Grid) -> list[float]:
-        """The times of the evaluations: each time but the last once, and all of these but 1 again."""
+        """The times of the 2n - 1 evaluations: the start of each step, and its end unless that is 0."""
         times: list[float] = grid[:-1].tolist()
         inner: list[float] = grid[1:-1].tolist()
         return times + inner
