@@ -1,6 +1,7 @@
 """Construction of the parts that the sections of a recipe describe."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from .objectives import Context, Objective
 from .recipe.schema import Data, Diffusion, Recipe
 from .registry import PARAMETRIZATIONS, SCHEDULES, load
 from .utils import pixels
+from .utils.device import place
 from .utils.randomness import Stream, seeded
 
 Samples = UInt8[Tensor, "n channels height width"]
@@ -107,6 +109,33 @@ def new_denoiser(recipe: Recipe, spec: ImageSpec) -> NetworkDenoiser:
     """
     with seeded(recipe.seed, Stream.INIT, 0):
         network = make_network(recipe.net, spec)
+    return make_denoiser(recipe.diffusion, network)
+
+
+def trained_denoiser(
+    recipe: Recipe, spec: ImageSpec, tensors: Mapping[str, Tensor], device: torch.device
+) -> NetworkDenoiser:
+    """Make the denoiser of a teacher, or of a model to start training from.
+
+    Args:
+        recipe: recipe of the model.
+        spec: shape and classes of the images.
+        tensors: weights by name, which are copied.
+        device: device of the denoiser.
+
+    Returns:
+        the denoiser, in evaluation mode and without gradients.
+
+    Raises:
+        ValueError: if the weights do not fit the network.
+    """
+    with torch.random.fork_rng(devices=[]):  # random initial weights, which are overwritten
+        network = make_network(recipe.net, spec)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"the weights do not fit the network of their recipe: {error}") from error
+    network = place(network.eval().requires_grad_(False), device)
     return make_denoiser(recipe.diffusion, network)
 
 

@@ -46,7 +46,7 @@ def denoise(
     """
     size = batch or len(numbers)
     for start in range(0, len(numbers), size):
-        part = numbers[start : start + size]
-        noise = ImageNoise(seed, part, shape, torch.device(device))
-        classes = None if labels is None else labels[start : start + size].to(device)
-        yield from sampler(denoiser, noise(), grid, classes, noise)
+        rows = slice(start, start + size)
+        noise = ImageNoise(seed, numbers[rows], shape, torch.device(device))
+        batch_labels = None if labels is None else labels[rows].to(device)
+        yield from sampler(denoiser, noise(), grid, batch_labels, noise)

@@ -118,7 +118,7 @@ def save_sweep(
         name: name of the setting that varies.
         settings: its values.
         curves: values of each metric, by its name, one for each setting.
-        floors: best possible values of metrics, drawn as dashed lines.
+        floors: values of metrics for real images, drawn as dashed lines; not every metric has one.
     """
     figure = _figure(3.4 * len(curves), 3.2)
     grid = figure.subplots(1, len(curves), squeeze=False)
