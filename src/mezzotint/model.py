@@ -195,8 +195,8 @@ class Model:
 
     def guided_denoiser(self, sampling: Sampling) -> Denoiser:
         """The denoiser with the guidance and clipping of ``sampling``."""
-        guided = Guided(self.denoiser, sampling.guidance, sampling.interval)
-        return Clipped(guided) if sampling.clip else guided
+        denoiser = Guided(self.denoiser, sampling.guidance, sampling.interval)
+        return Clipped(denoiser) if sampling.clip else denoiser
 
     def _labels(
         self, labels: Sequence[int] | Tensor | None, count: int | None

@@ -45,7 +45,7 @@ class NetworkDenoiser:
     """A network, its schedule and what it predicts.
 
     Args:
-        network: called as ``network(x_t, steps, labels)`` with ``steps`` (batch,) float32 = ``t * T``:
+        network: called as ``network(x_t, timestep, labels)``, ``timestep`` (batch,) float32 = ``t * T``:
             for a table these are the integers 1..T that the original network embeds.
         schedule: the noise schedule; T is 1000 if its time is continuous.
         parametrization: what the network predicts.
@@ -68,8 +68,8 @@ class NetworkDenoiser:
         Returns:
             the output, in the shape and dtype of ``x_t``, whatever precision the network computes in.
         """
-        steps = (t.double() * (self.schedule.timesteps or 1000)).float().to(x_t.device)
-        output: Tensor = self.network(x_t, steps.expand(len(x_t)), labels)
+        timestep = (t.double() * (self.schedule.timesteps or 1000)).float().to(x_t.device)
+        output: Tensor = self.network(x_t, timestep.expand(len(x_t)), labels)
         return output.to(x_t.dtype)
 
     def __call__(self, x_t: Images, t: Coefficient, labels: Labels | None) -> Prediction:

@@ -91,16 +91,16 @@ def variational_bound(
     schedule = denoiser.schedule
     low = schedule.log_snr(torch.tensor(1.0, dtype=torch.float64)).clamp(min=-20)
     high = _cleanest(schedule, START_LOG_SNR)
-    last = schedule.level(schedule.time_of(low))
-    first = schedule.level(schedule.time_of(high))
+    noisiest = schedule.level(schedule.time_of(low))
+    cleanest = schedule.level(schedule.time_of(high))
 
     def noise() -> Images:
         return torch.randn(x0.shape, generator=generator, dtype=x0.dtype).to(x0.device)
 
-    mean_square = scale(last.alpha, x0).square()
-    variance = last.sigma.square().to(x0)
+    mean_square = scale(noisiest.alpha, x0).square()
+    variance = noisiest.sigma.square().to(x0)
     prior = 0.5 * (mean_square + variance - 1 - variance.log()).flatten(1).sum(1)
-    reconstruction = -_discrete_log_likelihood(x0, first, diffuse(x0, noise(), first))
+    reconstruction = -_discrete_log_likelihood(x0, cleanest, diffuse(x0, noise(), cleanest))
     total = torch.zeros(len(x0), dtype=torch.float64)
     for k in range(times):
         u = (k + torch.rand(len(x0), generator=generator, dtype=torch.float64)) / times

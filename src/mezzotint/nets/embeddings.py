@@ -41,5 +41,5 @@ class OptionalLabels(nn.Embedding):
 
     def forward(self, labels: Int[Tensor, " batch"]) -> Float[Tensor, "batch width"]:
         """The embeddings (batch, width) of labels (batch,) in 0..num_embeddings."""
-        absent = (labels == self.num_embeddings)[:, None]
-        return super().forward(labels.masked_fill(absent[:, 0], 0)).masked_fill(absent, 0.0)
+        no_label = (labels == self.num_embeddings)[:, None]
+        return super().forward(labels.masked_fill(no_label[:, 0], 0)).masked_fill(no_label, 0.0)

@@ -121,20 +121,20 @@ class Lean(nn.Module):
         )
         if num_classes:
             self.label = OptionalLabels(num_classes, embedding)
-        lower = 2 * width
+        lower_width = 2 * width
         self.fold = nn.PixelUnshuffle(patch)
         self.stem = nn.Conv2d(channels * patch**2, width, 3, padding=1)
         self.down = nn.ModuleList(LeanBlock(width, width, embedding, groups) for _ in range(blocks))
-        self.shrink = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * width, lower, 1))
+        self.shrink = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * width, lower_width, 1))
         self.middle = nn.ModuleList(
             layer
             for _ in range(blocks)
             for layer in (
-                LeanBlock(lower, lower, embedding, groups),
-                AttentionBlock(lower, heads, groups),
+                LeanBlock(lower_width, lower_width, embedding, groups),
+                AttentionBlock(lower_width, heads, groups),
             )
         )
-        self.grow = nn.Sequential(nn.Conv2d(lower, 4 * width, 1), nn.PixelShuffle(2))
+        self.grow = nn.Sequential(nn.Conv2d(lower_width, 4 * width, 1), nn.PixelShuffle(2))
         self.up = nn.ModuleList(
             LeanBlock(2 * width, width, embedding, groups) for _ in range(blocks)
         )
