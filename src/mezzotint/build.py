@@ -1,6 +1,7 @@
-"""From the sections of a recipe to the parts they name."""
+"""Construction of the parts that the sections of a recipe describe."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,22 @@ from .objectives import Context, Objective
 from .recipe.schema import Data, Diffusion, Recipe
 from .registry import PARAMETRIZATIONS, SCHEDULES, load
 from .utils import pixels
+from .utils.device import place
 from .utils.randomness import Stream, seeded
 
 Samples = UInt8[Tensor, "n channels height width"]
 
 
 def load_data(section: Data, split: Split = "train") -> ImageData:
-    """The images of ``[data]``, at the size it asks for."""
+    """Load the images of ``[data]``.
+
+    Args:
+        section: the section ``[data]``.
+        split: "train" or "test".
+
+    Returns:
+        the images, with the size and channels of the section.
+    """
     frame = Frame(
         size=(section.size, section.columns or section.size) if section.size else None,
         crop=section.crop,
@@ -35,9 +45,17 @@ def load_data(section: Data, split: Split = "train") -> ImageData:
 
 
 def make_network(section: Any, spec: ImageSpec) -> nn.Module:
-    """The network of ``[net]``, freshly initialized from torch's global generator.
+    """The network of ``[net]``, initialized from torch's global generator.
 
-    Raises ValueError where the images do not fit it.
+    Args:
+        section: the section ``[net]``.
+        spec: shape and classes of the images.
+
+    Returns:
+        the network, on the CPU.
+
+    Raises:
+        ValueError: if the images do not fit the network.
     """
     options = {field.name: getattr(section, field.name) for field in dataclasses.fields(section)}
     del options["name"]
@@ -53,9 +71,17 @@ def make_schedule(section: Diffusion) -> Schedule:
 
 
 def make_denoiser(section: Diffusion, network: nn.Module) -> NetworkDenoiser:
-    """A network as a denoiser of ``[diffusion]``.
+    """The denoiser of ``[diffusion]`` for a network.
 
-    Raises ValueError where a prediction at the noisiest time would say nothing of the image.
+    Args:
+        section: the section ``[diffusion]``.
+        network: the network.
+
+    Returns:
+        the denoiser.
+
+    Raises:
+        ValueError: if the network's output at the noisiest time does not determine the clean image.
     """
     schedule = make_schedule(section)
     parametrization = PARAMETRIZATIONS[section.parametrization]
@@ -69,9 +95,47 @@ def make_denoiser(section: Diffusion, network: nn.Module) -> NetworkDenoiser:
 
 
 def new_denoiser(recipe: Recipe, spec: ImageSpec) -> NetworkDenoiser:
-    """The recipe's denoiser, its network initialized from the recipe's seed."""
+    """The denoiser of a recipe, with a network initialized from the recipe's seed.
+
+    Args:
+        recipe: the recipe.
+        spec: shape and classes of the images.
+
+    Returns:
+        the denoiser, on the CPU.
+
+    Raises:
+        ValueError: if the images do not fit the network.
+    """
     with seeded(recipe.seed, Stream.INIT, 0):
         network = make_network(recipe.net, spec)
+    return make_denoiser(recipe.diffusion, network)
+
+
+def trained_denoiser(
+    recipe: Recipe, spec: ImageSpec, tensors: Mapping[str, Tensor], device: torch.device
+) -> NetworkDenoiser:
+    """Make the denoiser of a teacher, or of a model to start training from.
+
+    Args:
+        recipe: recipe of the model.
+        spec: shape and classes of the images.
+        tensors: weights by name, which are copied.
+        device: device of the denoiser.
+
+    Returns:
+        the denoiser, in evaluation mode and without gradients.
+
+    Raises:
+        ValueError: if the weights do not fit the network.
+    """
+    with torch.random.fork_rng(devices=[]):  # random initial weights, which are overwritten
+        network = make_network(recipe.net, spec)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"the weights do not fit the network of their recipe: {error}") from error
+    network = place(network.eval().requires_grad_(False), device)
     return make_denoiser(recipe.diffusion, network)
 
 
@@ -86,14 +150,18 @@ def make_objective(
     """The objective of ``[objective]``.
 
     Args:
-        section: of the recipe.
-        spec: of the images.
-        seed: of the run.
+        section: the section ``[objective]``.
+        spec: shape and classes of the images.
+        seed: seed of the run.
         initial: the trained model that the section names, if it names one.
-        samples: uint8 images it drew, the classes in turn, if the section asks for any.
+        samples: uint8 samples of that model (n, channels, height, width), the classes in turn, if the section
+            needs them.
+
+    Returns:
+        the objective.
 
     Raises:
-        ValueError: where the objective needs one of these and has none.
+        ValueError: if the objective needs a model or samples that are missing.
     """
     images = None
     if samples is not None and initial is not None:

@@ -1,4 +1,4 @@
-"""The original system in its own words, a thin face over the rest of the package.
+"""The interface of the original system, as a thin layer over the rest of the package.
 
 The original is GabiYamato/DDPM-diffusion, https://github.com/GabiYamato/DDPM-diffusion.
 
@@ -7,9 +7,9 @@ The original is GabiYamato/DDPM-diffusion, https://github.com/GabiYamato/DDPM-di
     model.load_state_dict(torch.load("saved_model.pth", weights_only=True)["model"])
     samples = sampling(model, (10, 1, 32, 32), labels=torch.arange(10))
 
-Its tables have 1001 entries, of which steps 1000 to 1 are visited, and its noise is torch's global
-one. Where it differs from the rest of the package: step 0 is not quite clean, so the last step
-leaves noise of about 0.007 in the image, less than one level of grey.
+Its tables have 1001 entries, of which steps 1000 to 1 are visited, and its noise is from torch's global
+generator. Unlike in the rest of the package, step 0 is not exactly clean: the last step leaves noise of
+about 0.007 in the image, less than the distance of two pixel values.
 """
 
 import copy
@@ -34,8 +34,20 @@ Steps = Int[Tensor, " batch"]
 
 
 class GabiDiffUnet(UNet):
-    """The original's network under the original's name and arguments. Its ``image_size`` of 28 does
-    not pass four levels, so 32 is the default here."""
+    """The network of the original, with its name and arguments.
+
+    The default ``image_size`` of the original, 28, cannot be halved four times, so it is 32 here.
+
+    Args:
+        time_emb_dim: width of the time and label embedding.
+        num_classes: number of classes; 0 for no labels.
+        in_channels: channels of the images.
+        resnet_depth: number of levels.
+        image_size: side of the images in pixels.
+
+    Raises:
+        ValueError: if ``2**resnet_depth`` does not divide the size.
+    """
 
     def __init__(
         self,
@@ -60,7 +72,15 @@ def linear_schedule(num_timesteps: int) -> Float[Tensor, " num_timesteps"]:
 
 
 def cosine_schedule(num_timesteps: int, s: float = 0.008) -> Float[Tensor, " num_timesteps"]:
-    """Cosine betas, clipped to 1e-4..0.999."""
+    """Cosine betas, clipped to 1e-4..0.999.
+
+    Args:
+        num_timesteps: number of betas.
+        s: offset of the cosine.
+
+    Returns:
+        betas (num_timesteps,).
+    """
     return cosine_betas(num_timesteps, s)
 
 
@@ -74,7 +94,16 @@ def _level(t: Steps) -> NoiseLevel:
 
 
 def sample_q(x0: Images, t: Steps, noise: Images | None = None) -> Images:
-    """``x_t`` for clean images at steps ``t`` (batch,) in 0..1000."""
+    """Add noise to clean images.
+
+    Args:
+        x0: clean images (batch, channels, height, width) in [-1, 1].
+        t: step of each image (batch,), in 0..1000.
+        noise: standard normal noise in the shape of ``x0``; None to draw it.
+
+    Returns:
+        noisy images in the shape of ``x0``.
+    """
     return diffuse(x0, torch.randn_like(x0) if noise is None else noise, _level(t))
 
 
@@ -82,7 +111,18 @@ def sample_q(x0: Images, t: Steps, noise: Images | None = None) -> Images:
 def sample_p(
     model: nn.Module, x_t: Images, t: Steps, labels: Labels | None = None, clipping: bool = True
 ) -> Images:
-    """One reverse step, from ``t`` (batch,) in 1..1000, the same for all images, to ``t - 1``."""
+    """One reverse step, from ``t`` to ``t - 1``.
+
+    Args:
+        model: network that predicts the noise, called as (x_t, t, labels).
+        x_t: noisy images (batch, channels, height, width).
+        t: step (batch,) in 1..1000, the same for all images.
+        labels: classes (batch,), or None.
+        clipping: whether to clamp the predicted image to [-1, 1].
+
+    Returns:
+        images at ``t - 1``, in the shape of ``x_t``.
+    """
     level = _level(t)
     x0 = invert(eps, level, x_t, model(x_t, t, labels)).x0
     if clipping:
@@ -100,20 +140,29 @@ def sampling(
     labels: Labels | None = None,
     image_noise_steps_to_keep: int = 1,
 ) -> list[Images]:
-    """Images from noise, by 1000 reverse steps; the states after the last
-    ``image_noise_steps_to_keep`` of them, on the CPU, the image last."""
+    """Sample images by 1000 reverse steps.
+
+    Args:
+        model: network that predicts the noise, called as (x_t, t, labels).
+        shape: (batch, channels, height, width).
+        labels: classes (batch,), or None.
+        image_noise_steps_to_keep: number of last steps whose states are returned.
+
+    Returns:
+        states of this shape after each of these steps, on the CPU; the last one holds the images.
+    """
     if isinstance(model, UNet):
         model = fold_standardization(copy.deepcopy(model))  # once, instead of at each of 1000 steps
     device = next(model.parameters()).device
     images = torch.randn(shape, device=device)
     labels = None if labels is None else labels.to(device)
-    kept = []
+    states = []
     for step in tqdm(range(num_timesteps - 1, 0, -1), desc="sampling timestep"):
         t = torch.full((shape[0],), step, device=device)
         images = sample_p(model, images, t, labels)
         if step <= image_noise_steps_to_keep:
-            kept.append(images.cpu())
-    return kept
+            states.append(images.cpu())
+    return states
 
 
 def compute_loss(
@@ -123,6 +172,17 @@ def compute_loss(
     labels: Labels | None = None,
     noise: Images | None = None,
 ) -> Float[Tensor, ""]:
-    """The L1 distance between the noise and the model's guess of it."""
+    """The mean absolute error of the predicted noise.
+
+    Args:
+        model: network that predicts the noise, called as (x_t, t, labels).
+        x0: clean images (batch, channels, height, width) in [-1, 1].
+        t: step of each image (batch,), in 0..1000.
+        labels: classes (batch,), or None.
+        noise: standard normal noise in the shape of ``x0``; None to draw it.
+
+    Returns:
+        the loss, a scalar.
+    """
     noise = torch.randn_like(x0) if noise is None else noise
     return F.l1_loss(noise, model(sample_q(x0, t, noise), t, labels))

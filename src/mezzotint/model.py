@@ -1,4 +1,4 @@
-"""A trained model, ready to generate."""
+"""A trained model, and what it takes to load it and to sample from it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from typing_extensions import Unpack
 
-from . import build, weights
+from . import weights
+from .build import trained_denoiser as trained_denoiser
 from .data import ImageSpec, check_labels
 from .diffusion.denoiser import Clipped, Denoiser, Guided, NetworkDenoiser
 from .nets.blocks import fold_standardization
@@ -22,7 +23,7 @@ from .samplers import Step, denoise, make_grid, make_sampler
 from .training.checkpoint import MODEL, latest_checkpoint
 from .utils import pixels
 from .utils.assets import shipped
-from .utils.device import pick_device, place, prepare
+from .utils.device import pick_device, prepare
 from .utils.progress import progress as progress_bar
 from .utils.randomness import generator
 
@@ -30,7 +31,7 @@ MOST_IMAGES = 1_000_000
 
 
 class SamplingOptions(TypedDict, total=False):
-    """What may differ from the recipe's ``[sampling]``; see ``mezzotint sample --help``."""
+    """Options that replace those of the recipe's ``[sampling]``; see ``mezzotint sample --help``."""
 
     sampler: str
     steps: int
@@ -42,9 +43,13 @@ class SamplingOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A whole denoising: ``x`` and the clean image ``x0`` seen in it, both uint8
-    (steps + 1, images, channels, height, width), at the falling times ``t``. The last ``x`` is the
-    image."""
+    """All steps of sampling one batch.
+
+    Args:
+        x: noisy images (steps + 1, images, channels, height, width), uint8; the last are the samples.
+        x0: predicted clean images at each step, in the same shape, uint8.
+        t: decreasing times, from 1 to 0.
+    """
 
     x: UInt8[Tensor, "times images channels height width"]
     x0: UInt8[Tensor, "times images channels height width"]
@@ -52,12 +57,12 @@ class Trajectory:
 
     @classmethod
     def from_steps(cls, steps: Iterable[Step]) -> "Trajectory":
-        """A trajectory from the steps of one batch."""
-        listed = list(steps)
+        """The trajectory of the steps of one batch."""
+        steps = list(steps)
         return cls(
-            x=torch.stack([pixels.to_uint8(step.x.cpu()) for step in listed]),
-            x0=torch.stack([pixels.to_uint8(step.x0.cpu()) for step in listed]),
-            t=tuple(step.t for step in listed),
+            x=torch.stack([pixels.to_uint8(step.x.cpu()) for step in steps]),
+            x0=torch.stack([pixels.to_uint8(step.x0.cpu()) for step in steps]),
+            t=tuple(step.t for step in steps),
         )
 
 
@@ -81,22 +86,22 @@ class Model:
         progress: bool = False,
         **options: Unpack[SamplingOptions],
     ) -> UInt8[Tensor, "images channels height width"]:
-        """Images, one for each label. Image k depends on ``seed`` and k alone.
+        """Sample images, one for each label. Image k depends only on ``seed`` and k.
 
         Args:
-            labels: a class for each image, in 0..classes - 1.
-            count: how many, where ``labels`` is None: of a model without classes, or of no class.
-            seed: whole number from 0 to 2**63 - 1.
-            batch: how many to compute at once.
-            first: number of the first image, where these are a part of more.
+            labels: a class for each image, in 0..classes - 1; None for images without a class.
+            count: number of images, if ``labels`` is None.
+            seed: integer from 0 to 2**63 - 1.
+            batch: number of images to compute at once.
+            first: number k of the first image, to sample a part of a larger set.
             progress: whether to show a progress bar.
-            options: what differs from the recipe's ``[sampling]``; see :class:`SamplingOptions`.
+            options: differences from the recipe's ``[sampling]``; see :class:`SamplingOptions`.
 
         Returns:
             uint8 images (images, channels, height, width), on the CPU.
 
         Raises:
-            RecipeError: for labels that are no classes and options out of range, before any computing.
+            RecipeError: for labels and options out of range, before anything is computed.
         """
         steps = self.denoise(labels, count=count, seed=seed, batch=batch, first=first, **options)
         if progress:
@@ -114,12 +119,23 @@ class Model:
         progress: bool = False,
         **options: Unpack[SamplingOptions],
     ) -> Trajectory:
-        """The whole denoising of one image for each label; arguments as for :meth:`sample`."""
-        iterator = self.denoise(labels, count=count, seed=seed, batch=None, **options)
+        """Sample one image for each label, and return all steps; see :meth:`sample`.
+
+        Args:
+            labels: a class for each image, or None.
+            count: number of images, if ``labels`` is None.
+            seed: integer from 0 to 2**63 - 1.
+            progress: whether to show a progress bar.
+            options: differences from the recipe's ``[sampling]``.
+
+        Returns:
+            the steps, on the CPU.
+        """
+        steps = self.denoise(labels, count=count, seed=seed, batch=None, **options)
         if progress:
             total = self.sampling_options(**options).steps + 1
-            iterator = progress_bar(iterator, total, "denoising")
-        return Trajectory.from_steps(iterator)
+            steps = progress_bar(steps, total, "denoising")
+        return Trajectory.from_steps(steps)
 
     def denoise(
         self,
@@ -131,24 +147,33 @@ class Model:
         first: int = 0,
         **options: Unpack[SamplingOptions],
     ) -> Iterator[Step]:
-        """The denoising, step by step: ``steps + 1`` of them for each batch in turn, on the model's device.
+        """Sample images step by step; see :meth:`sample`.
 
-        Arguments as for :meth:`sample`; a ``batch`` of None takes all images at once.
+        Args:
+            labels: a class for each image, or None.
+            count: number of images, if ``labels`` is None.
+            seed: integer from 0 to 2**63 - 1.
+            batch: number of images to compute at once; None for all.
+            first: number of the first image.
+            options: differences from the recipe's ``[sampling]``.
+
+        Returns:
+            ``steps + 1`` steps for each batch in turn, on the model's device.
         """
         sampling = self.sampling_options(**options)
-        checked = self._labels(labels, count)
-        total = len(checked) if checked is not None else int(count or 0)
+        labels = self._labels(labels, count)
+        total = len(labels) if labels is not None else int(count or 0)
         if batch is not None and (
             isinstance(batch, bool) or not isinstance(batch, int) or batch < 1
         ):
             raise RecipeError(f"batch = {batch!r}: it must be a whole number of at least 1")
-        generator(seed)  # an impossible seed is refused here, not at the first step
+        generator(seed)  # refuses an invalid seed here, not at the first step
         grid = make_grid(sampling.grid, self.denoiser.schedule, sampling.steps)
         return denoise(
             self.guided_denoiser(sampling),
             make_sampler(sampling.sampler),
             grid,
-            checked,
+            labels,
             range(first, first + total),
             self.spec.shape,
             seed=seed,
@@ -157,7 +182,7 @@ class Model:
         )
 
     def sampling_options(self, **options: Unpack[SamplingOptions]) -> Sampling:
-        """The recipe's way of sampling with ``options``, checked."""
+        """The recipe's ``[sampling]`` with ``options``. Raises RecipeError if these are out of range."""
         sampling = override(self.recipe.sampling, options)
         check_sampling(sampling, self.recipe.diffusion.timesteps, self.recipe.few_step)
         try:
@@ -172,9 +197,9 @@ class Model:
         return sampling
 
     def guided_denoiser(self, sampling: Sampling) -> Denoiser:
-        """The denoiser with guidance and clipping around it."""
-        guided = Guided(self.denoiser, sampling.guidance, sampling.interval)
-        return Clipped(guided) if sampling.clip else guided
+        """The denoiser with the guidance and clipping of ``sampling``."""
+        denoiser = Guided(self.denoiser, sampling.guidance, sampling.interval)
+        return Clipped(denoiser) if sampling.clip else denoiser
 
     def _labels(
         self, labels: Sequence[int] | Tensor | None, count: int | None
@@ -182,8 +207,8 @@ class Model:
         if labels is not None and (count is not None or not hasattr(labels, "__len__")):
             raise RecipeError("labels is a list with one class per image; count goes without it")
         number = count if labels is None else len(labels)
-        whole = isinstance(number, int) and not isinstance(number, bool)
-        if not whole or not 1 <= number <= MOST_IMAGES:  # type: ignore[operator]
+        is_integer = isinstance(number, int) and not isinstance(number, bool)
+        if not is_integer or not 1 <= number <= MOST_IMAGES:  # type: ignore[operator]
             raise RecipeError(
                 f"the number of images must be from 1 to {MOST_IMAGES}, not {number!r}"
             )
@@ -195,21 +220,24 @@ class Model:
 
 
 def find_weights(path: str | Path) -> Path:
-    """The weights file that ``path`` stands for: itself, a run's or checkpoint's own, or, where
-    there is nothing of that name, the shipped model's.
+    """Find the weights file of a model.
 
-    Raises FileNotFoundError, saying what was looked for.
+    Args:
+        path: weights file, run folder, checkpoint, or, if no such file exists, name of a shipped model.
+
+    Raises:
+        FileNotFoundError: if there is none.
     """
     path = Path(path)
     if path.is_file():
         return path
     if not path.exists():
-        known = shipped("models")
-        if str(path) in known:
-            return known[str(path)]
+        models = shipped("models")
+        if str(path) in models:
+            return models[str(path)]
         raise FileNotFoundError(
             f"there is no model at {path}: give a run folder, a weights file, or a shipped model:"
-            f" {', '.join(known)}.{nearest(str(path), known)}"
+            f" {', '.join(models)}.{nearest(str(path), models)}"
         )
     if (path / MODEL).is_file():
         return path / MODEL
@@ -220,15 +248,23 @@ def find_weights(path: str | Path) -> Path:
 
 
 def is_model(folder: Path) -> bool:
-    """Whether a folder is a run or a checkpoint, finished or not."""
+    """Whether a folder is a run, finished or not, or a checkpoint."""
     return any((folder / name).exists() for name in (MODEL, "checkpoints"))
 
 
 def load(path: str | Path, device: str | None = None) -> Model:
-    """The model in a run folder, a checkpoint or a weights file, or a shipped one by its name, on
-    ``device`` or the best there is.
+    """Load a model.
 
-    Raises FileNotFoundError or ValueError, saying why, where there is none.
+    Args:
+        path: run folder, checkpoint, weights file, or name of a shipped model.
+        device: such as "cpu" or "cuda"; None for the best one of the machine.
+
+    Returns:
+        the model, on the device.
+
+    Raises:
+        FileNotFoundError: if there is no model.
+        ValueError: if it is damaged.
     """
     prepare()
     tensors, recipe, spec = weights.read(find_weights(path))
@@ -238,29 +274,22 @@ def load(path: str | Path, device: str | None = None) -> Model:
 def from_parts(
     recipe: Recipe, spec: ImageSpec, tensors: Mapping[str, Tensor], device: torch.device
 ) -> Model:
-    """A model from weights in memory, which it copies. Every model is made here: what a run draws while it
-    trains is what its file draws."""
+    """Make a model from weights in memory, which are copied.
+
+    Runs during training and :func:`load` both use it, so that equal weights give equal samples.
+
+    Args:
+        recipe: recipe of the model.
+        spec: shape and classes of the images.
+        tensors: weights by name.
+        device: device of the model.
+
+    Returns:
+        the model.
+    """
     denoiser = trained_denoiser(recipe, spec, tensors, device)
     fold_standardization(denoiser.network)
     return Model(recipe, spec, denoiser, device)
-
-
-def trained_denoiser(
-    recipe: Recipe, spec: ImageSpec, tensors: Mapping[str, Tensor], device: torch.device
-) -> NetworkDenoiser:
-    """A denoiser from weights in memory, as training knows it: to follow, or to begin from.
-
-    Raises:
-        ValueError: where the weights do not fit the recipe's network.
-    """
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and overwritten
-        network = build.make_network(recipe.net, spec)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(f"the weights do not fit the network of their recipe: {error}") from error
-    network = place(network.eval().requires_grad_(False), device)
-    return build.make_denoiser(recipe.diffusion, network)
 
 
 __all__ = ["Model", "SamplingOptions", "Trajectory", "load"]

@@ -1,4 +1,4 @@
-"""Many images of a model, shared out among the processes there are."""
+"""Sampling of many images, distributed over processes."""
 
 import torch
 from typing_extensions import Unpack
@@ -9,17 +9,35 @@ from .utils.processes import processes
 
 
 def round_robin_labels(count: int, classes: int) -> list[int]:
-    """``count`` labels, the classes in turn."""
+    """Labels of the classes in turn: 0, 1, ..., classes - 1, 0, 1, ...
+
+    Args:
+        count: number of labels.
+        classes: number of classes.
+
+    Returns:
+        the labels.
+    """
     return [k % classes for k in range(count)]
 
 
 def sample_distributed(
     model: Model, count: int, seed: int, batch: int = 250, **options: Unpack[SamplingOptions]
 ) -> Samples:
-    """``count`` images of a model, the classes in turn, with a progress bar.
+    """Sample images of a model, the classes in turn, with a progress bar.
 
-    Under torchrun each process draws its share, and all get all: the same images as one process
-    draws, since an image depends on its seed and number alone.
+    Under torchrun each process samples a part, and all processes get all images. They are the images of a
+    single process, since an image depends on the seed and its number only.
+
+    Args:
+        model: the model.
+        count: number of images.
+        seed: integer from 0 to 2**63 - 1.
+        batch: number of images that a process computes at once.
+        options: differences from the recipe's ``[sampling]``.
+
+    Returns:
+        the images, with their labels if the model has classes.
     """
     classes = len(model.spec.classes)
     group = processes()
@@ -36,10 +54,10 @@ def sample_distributed(
             progress=True,
             **options,
         )
-    gathered = torch.cat(group.gather(images))
-    return Samples(gathered, None if labels is None else torch.tensor(labels))
+    images = torch.cat(group.gather(images))
+    return Samples(images, None if labels is None else torch.tensor(labels))
 
 
 def _share(count: int, rank: int, processes: int) -> range:
-    """The numbers of the images that a process draws: one stretch, perhaps of none."""
+    """The numbers of the images that a process samples: a contiguous range, possibly empty."""
     return range(count * rank // processes, count * (rank + 1) // processes)

@@ -1,5 +1,7 @@
-"""The weights file: safetensors, with the recipe and the data's shape in the header, so that the file
-alone is enough to sample. Reading one never runs code."""
+"""The weights file: safetensors with the recipe and the shape of the images in the header.
+
+It contains everything that sampling needs, and reading it never runs code.
+"""
 
 import json
 from dataclasses import asdict
@@ -15,11 +17,19 @@ from .recipe.toml import from_toml, to_toml
 from .utils.files import whole_file
 
 FORMATS = ("1", "2")
-"""Formats that can be read; the last one is written. Files of format 1 have recipes of version 0.1."""
+"""Formats that can be read; the last one is written. Format 1 has recipes of version 0.1."""
 
 
 def header(recipe: Recipe, spec: ImageSpec) -> dict[str, str]:
-    """What the header of a weights file says."""
+    """The header of a weights file.
+
+    Args:
+        recipe: recipe of the model.
+        spec: shape and classes of the images.
+
+    Returns:
+        the header's strings by key.
+    """
     return {
         "mezzotint": FORMATS[-1],
         "recipe": to_toml(recipe),
@@ -28,16 +38,29 @@ def header(recipe: Recipe, spec: ImageSpec) -> dict[str, str]:
 
 
 def write(path: Path, tensors: dict[str, Tensor], recipe: Recipe, spec: ImageSpec) -> None:
-    """Write a weights file, whole or not at all."""
+    """Write a weights file atomically.
+
+    Args:
+        path: file to write.
+        tensors: weights by name.
+        recipe: recipe of the model.
+        spec: shape and classes of the images.
+    """
     with whole_file(path) as temporary:
         save(temporary, tensors, header(recipe, spec))
 
 
 def save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """safetensors, from tensors of any memory format and device."""
-    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    content = serialize(plain, metadata or None)
-    # The library writes the header's keys in a random order: sorted, equal models are equal files.
+    """Write a safetensors file. Equal tensors and metadata give equal files.
+
+    Args:
+        path: file to write.
+        tensors: tensors by name, in any memory format and on any device.
+        metadata: strings of the header by key.
+    """
+    cpu_tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    content = serialize(cpu_tensors, metadata or None)
+    # The library writes the keys of the header in random order; sorting makes equal models equal files.
     size = int.from_bytes(content[:8], "little")
     head = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True).encode()
     head += b" " * (-len(head) % 8)
@@ -45,9 +68,16 @@ def save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> No
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], Recipe, ImageSpec]:
-    """The tensors, recipe and image spec of a weights file.
+    """Read a weights file.
 
-    Raises ValueError, naming the file, where it is broken or none of ours.
+    Args:
+        path: file to read.
+
+    Returns:
+        the weights by name, the recipe, and the shape and classes of the images.
+
+    Raises:
+        ValueError: if the file is damaged or not a weights file of Mezzotint.
     """
     try:
         with safe_open(path, framework="pt") as file:

@@ -1,1 +1,1 @@
-"""The mathematics of diffusion, on tensors alone: no network, no file, no screen."""
+"""The mathematics of diffusion, on tensors only: no networks, files or output."""

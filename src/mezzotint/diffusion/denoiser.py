@@ -1,9 +1,9 @@
-"""Denoisers: the one call that samplers, measures and pictures see.
+"""Denoisers: the interface between models and everything that uses them.
 
     denoiser(x_t, t, labels) -> Prediction(x0, eps)
 
-A network with its schedule and parametrization is one; so are its moving average, a distilled
-student and the closed form of a Gaussian. Guidance and clipping wrap a denoiser into another.
+A network with its schedule and parametrization is a denoiser; so are its moving average, a distilled
+student and the closed form of a Gaussian. Guidance and clipping wrap a denoiser in another one.
 """
 
 from dataclasses import dataclass
@@ -21,24 +21,34 @@ Labels = Int[Tensor, " batch"]
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """Anything that knows, for ``x_t`` (batch, channels, height, width), where it came from.
-
-    ``t`` is () or (batch,), float64, in (0, 1]. ``labels`` (batch,) holds classes; None means
-    unconditional.
-    """
+    """Anything that estimates the clean image and the noise in a noisy image."""
 
     @property
-    def schedule(self) -> Schedule: ...
+    def schedule(self) -> Schedule:
+        """The noise schedule of the images that it denoises."""
 
-    def __call__(self, x_t: Images, t: Coefficient, labels: Labels | None) -> Prediction: ...
+    def __call__(self, x_t: Images, t: Coefficient, labels: Labels | None) -> Prediction:
+        """Estimate the clean image and the noise in each image.
+
+        Args:
+            x_t: noisy images (batch, channels, height, width).
+            t: time, () or (batch,), float64, in (0, 1].
+            labels: classes (batch,), or None for an unconditional prediction.
+
+        Returns:
+            the clean images and the noise, each in the shape of ``x_t``.
+        """
 
 
 @dataclass(frozen=True)
 class NetworkDenoiser:
     """A network, its schedule and what it predicts.
 
-    The network is called as ``network(x_t, steps, labels)`` with ``steps`` (batch,) float32 =
-    ``t * T``: for a table these are the integers 1..T that the original network embeds.
+    Args:
+        network: called as ``network(x_t, timestep, labels)``, ``timestep`` (batch,) float32 = ``t * T``:
+            for a table these are the integers 1..T that the original network embeds.
+        schedule: the noise schedule; T is 1000 if its time is continuous.
+        parametrization: what the network predicts.
     """
 
     network: nn.Module
@@ -48,24 +58,46 @@ class NetworkDenoiser:
     def output(
         self, x_t: Images, t: Coefficient, labels: Labels | None
     ) -> Float[Tensor, "batch channels height width"]:
-        """The network's output, before it is turned into (x0, eps), in the type of ``x_t``, whatever
-        precision the network computes in."""
-        steps = (t.double() * (self.schedule.timesteps or 1000)).float().to(x_t.device)
-        output: Tensor = self.network(x_t, steps.expand(len(x_t)), labels)
+        """The network's output, before it is converted to (x0, eps).
+
+        Args:
+            x_t: noisy images (batch, channels, height, width).
+            t: time, () or (batch,), in (0, 1].
+            labels: classes (batch,), or None.
+
+        Returns:
+            the output, in the shape and dtype of ``x_t``, whatever precision the network computes in.
+        """
+        timestep = (t.double() * (self.schedule.timesteps or 1000)).float().to(x_t.device)
+        output: Tensor = self.network(x_t, timestep.expand(len(x_t)), labels)
         return output.to(x_t.dtype)
 
     def __call__(self, x_t: Images, t: Coefficient, labels: Labels | None) -> Prediction:
+        """Estimate the clean image and the noise from the network's output.
+
+        Args:
+            x_t: noisy images (batch, channels, height, width).
+            t: time, () or (batch,), in (0, 1].
+            labels: classes (batch,), or None.
+
+        Returns:
+            the clean images and the noise, each in the shape of ``x_t``.
+        """
         output = self.output(x_t, t, labels)
         return invert(self.parametrization, self.schedule.level(t), x_t, output)
 
 
 @dataclass(frozen=True)
 class Guided:
-    """Classifier-free guidance, ``u + scale * (c - u)`` (Ho and Salimans 2022, eq. 6, with
-    ``scale = 1 + w``): 0 ignores the label, 1 is the plain conditional model, more exaggerates it.
+    """Classifier-free guidance, ``u + scale * (c - u)``.
 
-    ``interval``: the times (low, high] at which guidance acts; outside it the conditional model is
-    used alone (Kynkaanniemi et al. 2024). Where the scale is 1 no second pass is made.
+    (Ho and Salimans 2022, eq. 6, with ``scale = 1 + w``.) A scale of 1 needs no second pass.
+
+    Args:
+        denoiser: the denoiser to guide.
+        guidance: the scale: 0 ignores the label, 1 is the conditional model, more exaggerates the label.
+        interval: times (low, high] at which guidance acts; at other times the conditional model is used
+            alone (Kynkaanniemi et al. 2024).
     """
 
     denoiser: Denoiser
@@ -74,9 +106,20 @@ class Guided:
 
     @property
     def schedule(self) -> Schedule:
+        """The schedule of the inner denoiser."""
         return self.denoiser.schedule
 
     def __call__(self, x_t: Images, t: Coefficient, labels: Labels | None) -> Prediction:
+        """Combine the conditional and the unconditional prediction.
+
+        Args:
+            x_t: noisy images (batch, channels, height, width).
+            t: time, () or (batch,), in (0, 1].
+            labels: classes (batch,), or None.
+
+        Returns:
+            the clean images and the noise, each in the shape of ``x_t``.
+        """
         low, high = self.interval
         active = (t > low) & (t <= high)
         if labels is None or self.guidance == 1 or not active.any():
@@ -98,9 +141,20 @@ class Clipped:
 
     @property
     def schedule(self) -> Schedule:
+        """The schedule of the inner denoiser."""
         return self.denoiser.schedule
 
     def __call__(self, x_t: Images, t: Coefficient, labels: Labels | None) -> Prediction:
+        """Predict with the inner denoiser, then clamp.
+
+        Args:
+            x_t: noisy images (batch, channels, height, width).
+            t: time, () or (batch,), in (0, 1].
+            labels: classes (batch,), or None.
+
+        Returns:
+            the clean images and the noise, each in the shape of ``x_t``.
+        """
         level = self.schedule.level(t)
         x0 = self.denoiser(x_t, t, labels).x0.clamp(-1, 1)
         return Prediction(x0, scale(1 / level.sigma, x_t) - scale(level.alpha / level.sigma, x0))

@@ -1,8 +1,8 @@
 """Noise levels: the pair (alpha, sigma) of ``x_t = alpha * x0 + sigma * eps``.
 
-A coefficient is one number for a whole batch, shape ``()``, or one per image, shape ``(batch,)``.
-Coefficients are float64 and live on the CPU, where they cost nothing and round nothing;
-:func:`scale` is the only place in the package where they meet images.
+A coefficient is one number for the batch, shape ``()``, or one per image, shape ``(batch,)``.
+Coefficients are float64, which makes rounding negligible, and stay on the CPU, where they cost almost
+nothing; :func:`scale` is the only function of the package that combines them with images.
 """
 
 from dataclasses import dataclass
@@ -28,6 +28,14 @@ class NoiseLevel:
 
 
 def scale(coefficient: Coefficient, images: Images) -> Images:
-    """Multiply each image by its coefficient, in the images' own dtype and on their device."""
+    """Multiply each image by its coefficient, in the dtype and on the device of the images.
+
+    Args:
+        coefficient: () or (batch,).
+        images: (batch, channels, height, width).
+
+    Returns:
+        images of the same shape.
+    """
     c = coefficient.to(images)
     return c.reshape(c.shape + (1,) * (images.ndim - max(c.ndim, 1))) * images

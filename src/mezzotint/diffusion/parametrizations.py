@@ -6,7 +6,7 @@ Together with ``x_t = alpha * x0 + sigma * eps`` a target is a 2x2 system,
     |   a      b   | | eps | = | target |          x0  = (b * x_t - sigma * target) / det,
                                                    eps = (alpha * target - a * x_t) / det,
 
-so target, inversion and the exchange of errors are written once, and a new parametrization is a
+so target, inversion and the conversion of errors are written once, and a new parametrization is a
 function of one line.
 """
 
@@ -22,7 +22,7 @@ Parametrization = Callable[[NoiseLevel], tuple[Coefficient, Coefficient]]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a denoiser believes: the clean image and the noise that together make ``x_t``."""
+    """A denoiser's estimates of the clean image and of the noise, which together make ``x_t``."""
 
     x0: Images
     eps: Images
@@ -39,23 +39,43 @@ def x0(level: NoiseLevel) -> tuple[Coefficient, Coefficient]:
 
 
 def v(level: NoiseLevel) -> tuple[Coefficient, Coefficient]:
-    """The rotation's velocity ``alpha * eps - sigma * x0`` (Salimans and Ho 2022, eq. 11)."""
+    """The velocity ``alpha * eps - sigma * x0`` of the rotation (Salimans and Ho 2022, eq. 11)."""
     return -level.sigma, level.alpha
 
 
 def flow(level: NoiseLevel) -> tuple[Coefficient, Coefficient]:
-    """The straight path's velocity ``eps - x0`` (Lipman et al. 2023, eq. 23)."""
+    """The velocity ``eps - x0`` of the straight path (Lipman et al. 2023, eq. 23)."""
     return -torch.ones_like(level.alpha), torch.ones_like(level.alpha)
 
 
 def target(parametrization: Parametrization, level: NoiseLevel, x0: Images, eps: Images) -> Images:
-    """What a perfect network would say, given the truth."""
+    """The output that a network is trained to give.
+
+    Args:
+        parametrization: what the network predicts.
+        level: the noise level.
+        x0: clean images (batch, channels, height, width).
+        eps: the noise, of the same shape.
+
+    Returns:
+        the target, of the same shape.
+    """
     a, b = parametrization(level)
     return scale(a, x0) + scale(b, eps)
 
 
 def determinant(parametrization: Parametrization, level: NoiseLevel) -> Coefficient:
-    """``det = alpha * b - sigma * a``: an error e of the target is one of ``sigma / det * e`` in x0."""
+    """The determinant ``det = alpha * b - sigma * a``.
+
+    An error e of the target is an error ``sigma / det * e`` of x0.
+
+    Args:
+        parametrization: what the network predicts.
+        level: the noise level.
+
+    Returns:
+        ``det``, () or (batch,); 0 if ``x_t`` and the target do not determine both x0 and eps.
+    """
     a, b = parametrization(level)
     return level.alpha * b - level.sigma * a
 
@@ -63,7 +83,17 @@ def determinant(parametrization: Parametrization, level: NoiseLevel) -> Coeffici
 def invert(
     parametrization: Parametrization, level: NoiseLevel, x_t: Images, output: Images
 ) -> Prediction:
-    """The (x0, eps) that a network's output stands for, given ``x_t``."""
+    """Convert a network's output to (x0, eps).
+
+    Args:
+        parametrization: what the network predicts.
+        level: the noise level of ``x_t``.
+        x_t: noisy images (batch, channels, height, width).
+        output: the network's output, of the same shape.
+
+    Returns:
+        the clean images and the noise.
+    """
     a, b = parametrization(level)
     det = determinant(parametrization, level)
     return Prediction(

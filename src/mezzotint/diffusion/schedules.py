@@ -1,13 +1,13 @@
 """Noise schedules: functions from continuous time ``t`` in [0, 1] to a noise level.
 
-``t = 0`` is the clean image, exactly; ``t = 1`` is the noisiest level. A table of T betas
-(Ho et al. 2020, "DDPM") is a schedule whose knots lie at ``i / T`` with
+``t = 0`` is exactly the clean image; ``t = 1`` is the noisiest level. A table of T betas
+(Ho et al. 2020, "DDPM") is a schedule with knots at ``i / T``, where
 
     alpha_bar_i = prod_{j <= i} (1 - beta_j),    alpha = sqrt(alpha_bar),  sigma = sqrt(1 - alpha_bar)
 
-and whose ``log alpha_bar`` is linear in between: beta is constant from one knot to the next, as in
-the variance-preserving SDE (Song et al. 2021, eq. 11). The discrete system is the continuous one,
-looked at on its knots.
+and with ``log alpha_bar`` linear in between: beta is constant from one knot to the next, as in
+the variance-preserving SDE (Song et al. 2021, eq. 11). The discrete process is the continuous one,
+evaluated at the knots.
 """
 
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ from .level import Coefficient, NoiseLevel
 
 
 class Schedule(ABC):
-    """A noise schedule. ``timesteps`` is T where time is discrete, None where it is not."""
+    """A noise schedule. ``timesteps`` is T if time is discrete, None if it is continuous."""
 
     timesteps: int | None
 
@@ -32,17 +32,17 @@ class Schedule(ABC):
 
     @abstractmethod
     def time_of(self, log_snr: Coefficient) -> Coefficient:
-        """The inverse of :meth:`log_snr`."""
+        """The time, in [0, 1], of a log-SNR, () or (batch,): the inverse of :meth:`log_snr`."""
 
     def log_snr(self, t: Coefficient) -> Coefficient:
-        """``log(alpha^2 / sigma^2)`` at time ``t``; falls strictly as ``t`` grows."""
+        """``log(alpha^2 / sigma^2)`` at time ``t``; strictly decreasing in ``t``."""
         return self.level(t).log_snr
 
     def snap(self, t: Coefficient) -> Coefficient:
         """Move ``t`` in (0, 1] up to the next discrete time ``i / T``, if time is discrete."""
         if self.timesteps is None:
             return t
-        # A time that is a knot up to rounding stays on that knot.
+        # A time that equals a knot up to rounding stays on that knot.
         return (t * self.timesteps - 1e-9).ceil().clamp(min=1) / self.timesteps
 
 
@@ -68,6 +68,7 @@ class Table(Schedule):
 
     @property
     def timesteps(self) -> int:  # type: ignore[override]
+        """The number T of entries."""
         return len(self.alphas_bar)
 
     @cached_property
@@ -75,20 +76,21 @@ class Table(Schedule):
         return torch.cat([torch.zeros(1, dtype=torch.float64), self.alphas_bar.double().log()])
 
     def level(self, t: Coefficient) -> NoiseLevel:
+        """The noise level at time ``t``, () or (batch,), in [0, 1]."""
         table = self._log_alphas_bar
         position = t.double() * self.timesteps
-        below = position.floor().long().clamp(0, self.timesteps - 1)
-        log_alpha_bar = torch.lerp(table[below], table[below + 1], position - below)
+        knot = position.floor().long().clamp(0, self.timesteps - 1)
+        log_alpha_bar = torch.lerp(table[knot], table[knot + 1], position - knot)
         return NoiseLevel((0.5 * log_alpha_bar).exp(), log_alpha_bar.expm1().abs().sqrt())
 
     def time_of(self, log_snr: Coefficient) -> Coefficient:
+        """The time, in [0, 1], of a log-SNR, () or (batch,)."""
         # alpha_bar = sigmoid(log_snr), and -log alpha_bar grows from 0 with t.
-        depth, knots = torch.nn.functional.softplus(-log_snr.double()), -self._log_alphas_bar
-        above = torch.searchsorted(knots, depth).clamp(1, self.timesteps)
-        lower, upper = knots[above - 1], knots[above]
-        return ((above - 1) + (depth - lower) / (upper - lower)).clamp(
-            0, self.timesteps
-        ) / self.timesteps
+        depth = torch.nn.functional.softplus(-log_snr.double())
+        table = -self._log_alphas_bar
+        knot = torch.searchsorted(table, depth).clamp(1, self.timesteps) - 1
+        position = knot + (depth - table[knot]) / (table[knot + 1] - table[knot])
+        return position.clamp(0, self.timesteps) / self.timesteps
 
 
 @dataclass(frozen=True)
@@ -98,16 +100,28 @@ class Flow(Schedule):
     timesteps: int | None = None
 
     def level(self, t: Coefficient) -> NoiseLevel:
+        """The noise level at time ``t``, () or (batch,), in [0, 1]."""
         return NoiseLevel(1 - t.double(), t.double())
 
     def time_of(self, log_snr: Coefficient) -> Coefficient:
+        """The time, in [0, 1], of a log-SNR, () or (batch,)."""
         return torch.sigmoid(-log_snr.double() / 2)
 
 
 def linear_betas(
     count: int, start: float = 1e-4, end: float = 0.02, dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, " count"]:
-    """``count`` betas on a line (Ho et al. 2020, section 4)."""
+    """Betas on a line (Ho et al. 2020, section 4).
+
+    Args:
+        count: number of betas.
+        start: the first beta.
+        end: the last beta.
+        dtype: of the result.
+
+    Returns:
+        betas (count,).
+    """
     return torch.linspace(start, end, count, dtype=dtype)
 
 
@@ -118,10 +132,18 @@ def cosine_betas(
     highest: float = 0.999,
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, " count"]:
-    """``count`` betas of the cosine schedule, clipped (Nichol and Dhariwal 2021, eq. 17).
+    """Betas of the cosine schedule, clipped (Nichol and Dhariwal 2021, eq. 17).
 
-    ``lowest`` keeps the first steps from being so small that a clean image is indistinguishable
-    from them; the paper itself has no lower bound (``lowest = 0``).
+    Args:
+        count: number of betas.
+        s: offset of the cosine.
+        lowest: lower bound of beta, so that the first steps are distinguishable from a clean image; the
+            paper has none (``lowest = 0``).
+        highest: upper bound of beta.
+        dtype: of the result.
+
+    Returns:
+        betas (count,).
     """
     angle = (torch.linspace(0, count, count + 1, dtype=dtype) / count + s) / (1 + s) * torch.pi / 2
     alphas_bar = angle.cos().square() / angle[0].cos().square()
@@ -129,7 +151,7 @@ def cosine_betas(
 
 
 def _original(betas: Float[Tensor, " knots"]) -> Table:
-    """The original system's reading of a table of T + 1 betas: step 0 adds noise but is never visited."""
+    """The table of the original system, from T + 1 betas: step 0 adds noise but is never visited."""
     return Table((1 - betas.double()).cumprod(0)[1:])
 
 
@@ -140,17 +162,17 @@ def _check(timesteps: int | None) -> int:
 
 
 def original_linear(timesteps: int | None = 1000) -> Schedule:
-    """The original's training schedule: ``T + 1`` betas from 1e-4 to 0.02."""
+    """The training schedule of the original: ``T + 1`` betas from 1e-4 to 0.02."""
     return _original(linear_betas(_check(timesteps) + 1))
 
 
 def original_cosine(timesteps: int | None = 1000) -> Schedule:
-    """The original's alternative: ``T + 1`` cosine betas, s = 0.008, clipped to 1e-4..0.999."""
+    """The alternative schedule of the original: ``T + 1`` cosine betas, clipped to 1e-4..0.999."""
     return _original(cosine_betas(_check(timesteps) + 1))
 
 
 def linear(timesteps: int | None = 1000) -> Schedule:
-    """DDPM's schedule: T betas from 1e-4 to 0.02 (Ho et al. 2020, section 4)."""
+    """The schedule of DDPM: T betas from 1e-4 to 0.02 (Ho et al. 2020, section 4)."""
     return Table.from_betas(linear_betas(_check(timesteps), dtype=torch.float64))
 
 
@@ -160,5 +182,5 @@ def cosine(timesteps: int | None = 1000) -> Schedule:
 
 
 def flow(timesteps: int | None = None) -> Schedule:
-    """Straight paths from noise to image; continuous unless ``timesteps`` is given."""
+    """The schedule of straight paths; continuous unless ``timesteps`` is given."""
     return Flow(timesteps if timesteps is None else _check(timesteps))

@@ -1,1 +1,1 @@
-"""To and from the formats of others."""
+"""Conversion from file formats of other projects."""

@@ -1,6 +1,6 @@
 """The original system's ``saved_model.pth``: {model, optimizer, epoch, batch_index}, pickled tensors.
 
-It is read with ``weights_only=True``, which builds tensors and plain containers and runs no code.
+It is read with ``weights_only=True``, which creates tensors and plain containers only and runs no code.
 """
 
 from collections.abc import Mapping
@@ -17,10 +17,16 @@ from ..recipe.schema import Recipe
 
 
 def import_original(checkpoint: Path, out: Path, size: int = 32) -> None:
-    """Write the original's weights as a weights file with the recipe ``ddpm``, sized to fit.
+    """Convert a checkpoint of the original to a weights file with the recipe ``ddpm``.
 
-    ``size``: side of the images, which the checkpoint does not tell. Raises ValueError, naming the
-    file, where it is no such checkpoint; nothing is written then.
+    Args:
+        checkpoint: file ``saved_model.pth`` of the original.
+        out: weights file to write.
+        size: side of the images in pixels, which the checkpoint does not contain.
+
+    Raises:
+        OSError: if the checkpoint cannot be opened.
+        ValueError: if it is no such checkpoint; nothing is written then.
     """
     state = read_original(checkpoint)
     try:
@@ -33,7 +39,12 @@ def import_original(checkpoint: Path, out: Path, size: int = 32) -> None:
 
 
 def read_original(checkpoint: Path) -> dict[str, Tensor]:
-    """The network's tensors in the checkpoint."""
+    """The network's tensors in a checkpoint of the original.
+
+    Raises:
+        OSError: if the checkpoint cannot be opened.
+        ValueError: if it is no such checkpoint.
+    """
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (FileNotFoundError, IsADirectoryError, PermissionError):
@@ -47,7 +58,19 @@ def read_original(checkpoint: Path) -> dict[str, Tensor]:
 
 
 def recipe_of(state: Mapping[str, Tensor], size: int, name: str) -> tuple[Recipe, ImageSpec]:
-    """What the shapes of the original's tensors say about its network."""
+    """Infer the recipe from the shapes of the original's tensors.
+
+    Args:
+        state: the network's tensors.
+        size: side of the images in pixels.
+        name: name of the checkpoint, for messages.
+
+    Returns:
+        the recipe, and the shape and classes of the images.
+
+    Raises:
+        ValueError: if tensors are missing, or the recipe is not valid.
+    """
     try:
         width, channels = state["downsample.0.block1.block1.proj.weight"].shape[:2]
         classes, embedding = state["label_emb.weight"].shape
@@ -56,5 +79,5 @@ def recipe_of(state: Mapping[str, Tensor], size: int, name: str) -> tuple[Recipe
     depth = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("downsample."))
     net: dict[str, Any] = {"width": width, "depth": depth, "embedding": embedding}
     recipe = as_recipe("ddpm", {"name": "original", "data": {"size": size}, "net": net})
-    names = tuple(str(label) for label in range(classes))
-    return recipe, ImageSpec((size, size), channels, names)
+    class_names = tuple(str(label) for label in range(classes))
+    return recipe, ImageSpec((size, size), channels, class_names)

@@ -1,5 +1,7 @@
-"""Networks. They map (x_t, steps, labels) to an image-shaped output and know nothing of
-diffusion."""
+"""Networks: they map (x_t, steps, labels) to an output of the images' shape.
+
+They know nothing of diffusion.
+"""
 
 from .critic import Critic
 from .lean import Lean

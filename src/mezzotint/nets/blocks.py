@@ -1,4 +1,4 @@
-"""The pieces that networks are made of."""
+"""Building blocks of the networks."""
 
 from typing import TypeVar
 
@@ -14,26 +14,28 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class StandardizedConv2d(nn.Conv2d):
-    """A convolution whose kernels are brought to zero mean and unit variance at every use, one
-    output channel at a time (Qiao et al. 2019, "Weight Standardization", eq. 5).
+    """A convolution with standardized kernels (Qiao et al. 2019, "Weight Standardization", eq. 5).
 
-    In sampling, standardizing 51 million weights costs as much as convolving a few images with them:
-    :func:`fold_standardization` does it once, for a network that is not trained any more.
+    Each use brings the kernel of every output channel to zero mean and unit variance. In sampling,
+    standardizing 51 million weights costs as much as convolving a few images with them:
+    :func:`fold_standardization` does it once, for a network that is no longer trained.
     """
 
     def forward(self, x: Features) -> Features:
+        """Convolve ``x`` with the standardized kernels."""
         return self._conv_forward(x, self._kernels(), self.bias)
 
     def _kernels(self) -> Tensor:
-        """Layer norm is this very formula, forward and backward in one pass each; channels go last
-        because that is how the weights lie in memory (``runtime.place``)."""
+        """The standardized kernels."""
+        # Layer norm is the same formula, with one pass forward and one backward. Channels go last
+        # because that is the memory format of the weights (see utils.device.place).
         weight = self.weight.permute(0, 2, 3, 1)
         return F.layer_norm(weight, weight.shape[1:], eps=1e-5).permute(0, 3, 1, 2)
 
     @torch.no_grad()
     def folded(self) -> nn.Conv2d:
-        """A plain convolution with the standardized kernels, which gives the same bits."""
-        plain = nn.Conv2d(
+        """An ordinary convolution with the standardized kernels; its outputs are equal bit by bit."""
+        convolution = nn.Conv2d(
             self.in_channels,
             self.out_channels,
             self.kernel_size,  # type: ignore[arg-type]
@@ -45,15 +47,15 @@ class StandardizedConv2d(nn.Conv2d):
             padding_mode=self.padding_mode,
             device="meta",
         )
-        plain.weight = nn.Parameter(self._kernels(), requires_grad=False)
-        plain.bias = self.bias
-        return plain.train(self.training)
+        convolution.weight = nn.Parameter(self._kernels(), requires_grad=False)
+        convolution.bias = self.bias
+        return convolution.train(self.training)
 
 
 def fold_standardization(network: Network) -> Network:
-    """Replace each standardized convolution by a plain one, in place.
+    """Replace each standardized convolution by an ordinary one, in place.
 
-    The result is for sampling: its weights are no longer those that training changes, and never to be saved.
+    The result is for sampling only: its weights are no longer those of training, so do not save them.
     """
     for parent in list(network.modules()):
         for name, child in parent.named_children():
@@ -63,8 +65,13 @@ def fold_standardization(network: Network) -> Network:
 
 
 class Attention(nn.Module):
-    """Self-attention over all pixels, ``heads`` heads of ``head_width`` channels; no norm and no
-    residual of its own (Vaswani et al. 2017, eq. 1)."""
+    """Self-attention over all pixels, without norm or residual (Vaswani et al. 2017, eq. 1).
+
+    Args:
+        channels: channels of the input and of the output.
+        heads: number of heads.
+        head_width: channels of each head.
+    """
 
     def __init__(self, channels: int, heads: int = 4, head_width: int = 32) -> None:
         super().__init__()
@@ -73,8 +80,9 @@ class Attention(nn.Module):
         self.to_output = nn.Conv2d(heads * head_width, channels, 1)
 
     def forward(self, x: Features) -> Features:
+        """Let the pixels of ``x`` (batch, channels, height, width) attend to each other."""
         batch, _, height, width = x.shape
-        # Channels go last, as they lie in memory, so that nothing has to be copied:
+        # Channels go last, which is the memory format, so that nothing is copied:
         # (batch, pixels, 3, heads, head_width) -> three of (batch, heads, pixels, head_width)
         qkv = self.input_to_qkv(x).permute(0, 2, 3, 1)
         q, k, v = qkv.reshape(batch, height * width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
@@ -83,14 +91,34 @@ class Attention(nn.Module):
 
 
 def divide(channels: int, groups: int) -> int:
-    """``groups``, if it divides ``channels``; otherwise a ValueError that says so."""
+    """Check that channels can be normalized in groups of equal size.
+
+    Args:
+        channels: number of channels.
+        groups: number of groups.
+
+    Returns:
+        ``groups``.
+
+    Raises:
+        ValueError: if ``groups`` does not divide ``channels``.
+    """
     if channels % groups:
         raise ValueError(f"{channels} channels cannot be normalized in {groups} equal groups")
     return groups
 
 
 def require_multiple(size: tuple[int, int], multiple: int, why: str) -> None:
-    """Refuse an image size that the network's levels cannot halve evenly."""
+    """Refuse an image size that the network's levels cannot halve evenly.
+
+    Args:
+        size: (height, width) of the images, in pixels.
+        multiple: number that must divide both sides.
+        why: reason, for the message.
+
+    Raises:
+        ValueError: if a side is no multiple of ``multiple``.
+    """
     if any(side < multiple or side % multiple for side in size):
         raise ValueError(
             f"images of {size[0]}x{size[1]} do not fit this network: {why}, so both sides must be"

@@ -1,5 +1,8 @@
-"""Two classifiers of small images, built differently on purpose: what is measured with one is checked
-with the other. Both map images in [-1, 1] to (features, logits)."""
+"""Two classifiers of small images, for evaluation.
+
+Both map images in [-1, 1] to (features, logits). Their architectures differ on purpose: the second
+checks what is measured with the first.
+"""
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -10,16 +13,21 @@ from .blocks import Features
 Answer = tuple[Float[Tensor, "batch features"], Float[Tensor, "batch classes"]]
 
 
-def _conv_norm(before: int, after: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+def _conv_norm(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, bias=False),
-        nn.BatchNorm2d(after),
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
         nn.ReLU(),
     )
 
 
 class Plain(nn.Module):
-    """A plain stack: convolutions, batch norm, ReLU, max pooling; 128 features."""
+    """A plain stack of convolutions, batch norm, ReLU and max pooling; 128 features.
+
+    Args:
+        channels: channels of the images.
+        num_classes: number of classes.
+    """
 
     def __init__(self, channels: int = 1, num_classes: int = 10) -> None:
         super().__init__()
@@ -35,12 +43,13 @@ class Plain(nn.Module):
         self.head = nn.Linear(128, num_classes)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Answer:
+        """The features and logits of images in [-1, 1]."""
         features = self.body(images).mean((2, 3))
         return features, self.head(F.dropout(features, 0.2, self.training))
 
 
 class _Residual(nn.Module):
-    """Group norm, SiLU, convolution, twice, around a residual."""
+    """A residual block: group norm, SiLU and convolution, twice."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -55,7 +64,14 @@ class _Residual(nn.Module):
 
 
 class Residual(nn.Module):
-    """A residual network on folded pixels: group norm, SiLU, no pooling but the last; 96 features."""
+    """A residual network on folded pixels, with group norm and SiLU; 96 features.
+
+    Nothing is pooled before the mean over all pixels at the end.
+
+    Args:
+        channels: channels of the images.
+        num_classes: number of classes.
+    """
 
     def __init__(self, channels: int = 1, num_classes: int = 10) -> None:
         super().__init__()
@@ -71,5 +87,6 @@ class Residual(nn.Module):
         self.head = nn.Linear(96, num_classes)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Answer:
+        """The features and logits of images in [-1, 1]."""
         features = self.body(images).mean((2, 3))
         return features, self.head(F.dropout(features, 0.2, self.training))

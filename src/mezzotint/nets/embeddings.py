@@ -1,4 +1,4 @@
-"""Embeddings of the time step and of the label."""
+"""Embeddings of the time step and the label."""
 
 import torch
 from jaxtyping import Float, Int, Real
@@ -6,8 +6,16 @@ from torch import Tensor, nn
 
 
 class Sinusoids(nn.Module):
-    """``sin(w_i step)`` and ``cos(w_i step)`` in turn, ``w_i = 10000^(-2i / width)``
-    (Vaswani et al. 2017, section 3.5): (batch,) -> (batch, width)."""
+    """The sinusoidal embedding of time steps (Vaswani et al. 2017, section 3.5).
+
+    ``sin(w_i step)`` and ``cos(w_i step)`` alternate, with ``w_i = 10000^(-2i / width)``.
+
+    Args:
+        width: length of the embedding, even.
+
+    Raises:
+        ValueError: if ``width`` is odd or below 2.
+    """
 
     frequencies: Tensor
 
@@ -19,16 +27,19 @@ class Sinusoids(nn.Module):
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     def forward(self, steps: Real[Tensor, " batch"]) -> Float[Tensor, "batch width"]:
+        """The embeddings (batch, width) of time steps (batch,)."""
         angles = steps[:, None].float() * self.frequencies
         return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
 class OptionalLabels(nn.Embedding):
-    """One row per class; no label, given as None or as the index ``num_embeddings``, is zero.
+    """The original's embedding of labels, with an index for "no label".
 
-    The original's ``Embedding(10, 128)``, with the absent label addressable image by image.
+    Each class has a row; the index ``num_embeddings`` means no label and embeds as zeros, so that
+    single images of a batch can go without one.
     """
 
     def forward(self, labels: Int[Tensor, " batch"]) -> Float[Tensor, "batch width"]:
-        absent = (labels == self.num_embeddings)[:, None]
-        return super().forward(labels.masked_fill(absent[:, 0], 0)).masked_fill(absent, 0.0)
+        """The embeddings (batch, width) of labels (batch,) in 0..num_embeddings."""
+        no_label = (labels == self.num_embeddings)[:, None]
+        return super().forward(labels.masked_fill(no_label[:, 0], 0)).masked_fill(no_label, 0.0)

@@ -1,9 +1,9 @@
 """A lean U-Net for CPUs: most of the quality at a hundredth of the arithmetic.
 
 Pixels are first folded into channels (28x28x1 becomes 14x14x4, Shi et al. 2016), so that no
-convolution ever runs at full size; two levels follow, of widths w and 2w, with attention only on
-the lower one, 7x7 for a digit, where it is nearly free. Blocks are pre-activated and start as the
-identity (He et al. 2016; Goyal et al. 2017), and time and label scale and shift their features
+convolution runs at full resolution. Two levels follow, of widths w and 2w. Attention is only on the
+lower one (7x7 for a digit), where it is nearly free. Blocks are pre-activated and start as the
+identity (He et al. 2016; Goyal et al. 2017); time and label scale and shift their features
 (Perez et al. 2018; Dhariwal and Nichol 2021, section 3).
 """
 
@@ -17,7 +17,7 @@ from .embeddings import OptionalLabels, Sinusoids
 
 
 def _zero(layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer, made to answer 0 at first, so that the residual around it is the identity."""
+    """The layer with weights of 0, so that the residual block around it starts as the identity."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -25,7 +25,14 @@ def _zero(layer: nn.Conv2d) -> nn.Conv2d:
 
 
 class LeanBlock(nn.Module):
-    """Norm, SiLU, convolution, twice, around a residual; the embedding modulates the second norm."""
+    """A residual block: norm, SiLU and convolution, twice; the embedding modulates the second norm.
+
+    Args:
+        before: channels of the input.
+        after: channels of the output.
+        embedding: width of the time and label embedding.
+        groups: groups of each group norm.
+    """
 
     def __init__(self, before: int, after: int, embedding: int, groups: int) -> None:
         super().__init__()
@@ -37,6 +44,15 @@ class LeanBlock(nn.Module):
         self.skip = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
 
     def forward(self, x: Features, embedding: Embedding) -> Features:
+        """Apply the block.
+
+        Args:
+            x: features (batch, before, height, width).
+            embedding: of time and label, (batch, embedding).
+
+        Returns:
+            features (batch, after, height, width).
+        """
         scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
         h = self.conv1(F.silu(self.norm1(x)))
         h = F.silu(torch.addcmul(shift, self.norm2(h), scale + 1))
@@ -44,7 +60,13 @@ class LeanBlock(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Self-attention behind a norm, around a residual."""
+    """Self-attention after a norm, with a residual.
+
+    Args:
+        channels: channels of the input and of the output.
+        heads: number of heads.
+        groups: groups of the group norm.
+    """
 
     def __init__(self, channels: int, heads: int, groups: int) -> None:
         super().__init__()
@@ -53,19 +75,26 @@ class AttentionBlock(nn.Module):
         _zero(self.attention.to_output)
 
     def forward(self, x: Features) -> Features:
+        """Apply the block to features (batch, channels, height, width)."""
         return x + self.attention(self.norm(x))
 
 
 class Lean(nn.Module):
     """The lean U-Net.
 
-    ``size``: (height, width) of the images; ``channels``, ``num_classes`` (0: no labels) of the
-    data; ``width`` channels at the upper level, twice that at the lower; ``blocks`` per level on
-    the way down, as many on the way up; ``patch``: pixels folded into channels per side;
-    ``embedding``: width of the time and label embedding; ``heads`` of attention; ``groups`` of
-    each group norm.
+    Args:
+        size: (height, width) of the images, in pixels.
+        channels: channels of the images.
+        num_classes: number of classes; 0 for no labels.
+        width: channels of the upper level; the lower one has twice as many.
+        blocks: blocks of each level on the way down, and as many on the way up.
+        patch: side of the square of pixels that is folded into channels.
+        embedding: width of the time and label embedding.
+        heads: heads of each attention.
+        groups: groups of each group norm.
 
-    Raises ValueError where ``2 * patch`` does not divide the size, or ``groups`` the widths.
+    Raises:
+        ValueError: if ``2 * patch`` does not divide the size, or ``groups`` or ``heads`` the widths.
     """
 
     def __init__(
@@ -92,20 +121,20 @@ class Lean(nn.Module):
         )
         if num_classes:
             self.label = OptionalLabels(num_classes, embedding)
-        wide = 2 * width
+        lower_width = 2 * width
         self.fold = nn.PixelUnshuffle(patch)
         self.stem = nn.Conv2d(channels * patch**2, width, 3, padding=1)
         self.down = nn.ModuleList(LeanBlock(width, width, embedding, groups) for _ in range(blocks))
-        self.shrink = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * width, wide, 1))
+        self.shrink = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * width, lower_width, 1))
         self.middle = nn.ModuleList(
             layer
             for _ in range(blocks)
             for layer in (
-                LeanBlock(wide, wide, embedding, groups),
-                AttentionBlock(wide, heads, groups),
+                LeanBlock(lower_width, lower_width, embedding, groups),
+                AttentionBlock(lower_width, heads, groups),
             )
         )
-        self.grow = nn.Sequential(nn.Conv2d(wide, 4 * width, 1), nn.PixelShuffle(2))
+        self.grow = nn.Sequential(nn.Conv2d(lower_width, 4 * width, 1), nn.PixelShuffle(2))
         self.up = nn.ModuleList(
             LeanBlock(2 * width, width, embedding, groups) for _ in range(blocks)
         )
@@ -122,9 +151,15 @@ class Lean(nn.Module):
         steps: Real[Tensor, " batch"],
         labels: Int[Tensor, " batch"] | None = None,
     ) -> Images:
-        """The prediction for ``x`` at time ``steps`` (0..1000), in the shape of ``x``.
+        """The network's output for noisy images.
 
-        ``labels`` (batch,): classes, ``num_classes`` where an image has none; None: none has.
+        Args:
+            x: noisy images (batch, channels, height, width).
+            steps: time of each image (batch,), in 0..1000.
+            labels: class of each image (batch,), ``num_classes`` for none; None if no image has one.
+
+        Returns:
+            the output, in the shape of ``x``.
         """
         embedding = self.time(steps)
         if labels is not None and self.num_classes:

@@ -1,9 +1,9 @@
 """The original system's U-Net (after Ronneberger et al. 2015 and Ho et al. 2020, appendix B).
 
-``depth`` levels of widths w, 2w, 4w, ... Each goes down by space-to-depth and a 1x1 convolution,
-and up by a transposed convolution; attention sits on the even levels and in the middle. Module
-names are the original's, so its weights load as they are. At 32 px, one channel, four levels of
-64 to 512 it has 51,067,777 parameters.
+It has ``depth`` levels of widths w, 2w, 4w, ... Each level goes down by space-to-depth and a 1x1
+convolution, and up by a transposed convolution; attention is on the even levels and in the middle.
+Module names are the original's, so its weights load unchanged. For 32 px, one channel and four levels
+of widths 64 to 512 it has 51,067,777 parameters.
 """
 
 import torch
@@ -23,7 +23,13 @@ from .embeddings import OptionalLabels, Sinusoids
 
 
 class Block(nn.Module):
-    """Convolution, group norm, optional scale and shift, SiLU."""
+    """Convolution, group norm, optional scale and shift, SiLU.
+
+    Args:
+        before: channels of the input.
+        after: channels of the output.
+        groups: groups of the group norm.
+    """
 
     def __init__(self, before: int, after: int, groups: int) -> None:
         super().__init__()
@@ -32,6 +38,15 @@ class Block(nn.Module):
         self.act = nn.SiLU()
 
     def forward(self, x: Features, modulation: tuple[Features, Features] | None = None) -> Features:
+        """Apply the block.
+
+        Args:
+            x: features (batch, before, height, width).
+            modulation: (scale, shift), each (batch, after, 1, 1), or None.
+
+        Returns:
+            features (batch, after, height, width).
+        """
         x = self.norm(self.proj(x))
         if modulation is not None:
             scale, shift = modulation
@@ -40,7 +55,14 @@ class Block(nn.Module):
 
 
 class ResnetBlock(nn.Module):
-    """Two blocks and a residual; the embedding scales and shifts the first one's features."""
+    """Two blocks and a residual; the embedding scales and shifts the features of the first.
+
+    Args:
+        before: channels of the input.
+        after: channels of the output.
+        embedding: width of the time and label embedding.
+        groups: groups of each group norm.
+    """
 
     def __init__(self, before: int, after: int, embedding: int, groups: int) -> None:
         super().__init__()
@@ -50,12 +72,29 @@ class ResnetBlock(nn.Module):
         self.res_conv = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
 
     def forward(self, x: Features, embedding: Embedding) -> Features:
+        """Apply the block.
+
+        Args:
+            x: features (batch, before, height, width).
+            embedding: of time and label, (batch, embedding).
+
+        Returns:
+            features (batch, after, height, width).
+        """
         scale, shift = self.mlp(embedding)[:, :, None, None].chunk(2, dim=1)
         return self.block2(self.block1(x, (scale, shift))) + self.res_conv(x)
 
 
 class DownBlock(nn.Module):
-    """Two ResNet blocks, attention on even levels, then half the size: returns (halved, skip)."""
+    """Two ResNet blocks, attention on even levels, then half the height and width.
+
+    Args:
+        before: channels of the input.
+        after: channels of the output.
+        embedding: width of the time and label embedding.
+        groups: groups of each group norm.
+        attend: whether there is attention.
+    """
 
     def __init__(self, before: int, after: int, embedding: int, groups: int, attend: bool) -> None:
         super().__init__()
@@ -65,12 +104,29 @@ class DownBlock(nn.Module):
         self.down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * after, after, 1))
 
     def forward(self, x: Features, embedding: Embedding) -> tuple[Features, Features]:
+        """Apply the block.
+
+        Args:
+            x: features (batch, before, height, width).
+            embedding: of time and label, (batch, embedding).
+
+        Returns:
+            features (batch, after, height / 2, width / 2), and the skip (batch, after, height, width).
+        """
         x = self.attn(self.block2(self.block1(x, embedding), embedding))
         return self.down(x), x
 
 
 class UpBlock(nn.Module):
-    """Twice the size, join the skip, two ResNet blocks, attention on even levels."""
+    """Twice the height and width, the skip, two ResNet blocks, attention on even levels.
+
+    Args:
+        before: channels of the input.
+        after: channels of the skip and of the output.
+        embedding: width of the time and label embedding.
+        groups: groups of each group norm.
+        attend: whether there is attention.
+    """
 
     def __init__(self, before: int, after: int, embedding: int, groups: int, attend: bool) -> None:
         super().__init__()
@@ -80,6 +136,16 @@ class UpBlock(nn.Module):
         self.attn = Attention(after) if attend else nn.Identity()
 
     def forward(self, x: Features, skip: Features, embedding: Embedding) -> Features:
+        """Apply the block.
+
+        Args:
+            x: features (batch, before, height / 2, width / 2).
+            skip: features of the level on the way down, (batch, after, height, width).
+            embedding: of time and label, (batch, embedding).
+
+        Returns:
+            features (batch, after, height, width).
+        """
         x = torch.cat([self.upconv(x), skip], dim=1)
         return self.attn(self.block2(self.block1(x, embedding), embedding))
 
@@ -87,11 +153,17 @@ class UpBlock(nn.Module):
 class UNet(nn.Module):
     """The original network.
 
-    ``size``: (height, width) of the images; ``channels``, ``num_classes`` (0: no labels) of the
-    data; ``width`` channels at the first of ``depth`` levels, doubled at each further one;
-    ``embedding``: width of the time and label embedding; ``groups`` of each group norm.
+    Args:
+        size: (height, width) of the images, in pixels.
+        channels: channels of the images.
+        num_classes: number of classes; 0 for no labels.
+        width: channels of the first level, doubled at each further one.
+        depth: number of levels.
+        embedding: width of the time and label embedding.
+        groups: groups of each group norm.
 
-    Raises ValueError where ``2**depth`` does not divide the size, or ``groups`` the widths.
+    Raises:
+        ValueError: if ``2**depth`` does not divide the size, or ``groups`` the widths.
     """
 
     def __init__(
@@ -118,8 +190,10 @@ class UNet(nn.Module):
             self.label_emb = OptionalLabels(num_classes, embedding)
         widths = [width * 2**level for level in range(depth)]
         self.downsample = nn.ModuleList(
-            DownBlock(before, after, embedding, groups, attend=level % 2 == 0)
-            for level, (before, after) in enumerate(zip([channels, *widths], widths, strict=False))
+            DownBlock(inputs, outputs, embedding, groups, attend=level % 2 == 0)
+            for level, (inputs, outputs) in enumerate(
+                zip([channels, *widths], widths, strict=False)
+            )
         )
         self.bottleneck = nn.ModuleList(
             [
@@ -129,8 +203,8 @@ class UNet(nn.Module):
             ]
         )
         self.upsample = nn.ModuleList(
-            UpBlock(before, widths[level], embedding, groups, attend=level % 2 == 0)
-            for level, before in zip(
+            UpBlock(inputs, widths[level], embedding, groups, attend=level % 2 == 0)
+            for level, inputs in zip(
                 reversed(range(depth)), [widths[-1], *reversed(widths)], strict=False
             )
         )
@@ -148,9 +222,15 @@ class UNet(nn.Module):
         steps: Real[Tensor, " batch"],
         labels: Int[Tensor, " batch"] | None = None,
     ) -> Images:
-        """The prediction for ``x`` at time ``steps`` (1..T), in the shape of ``x``.
+        """The network's output for noisy images.
 
-        ``labels`` (batch,): classes, ``num_classes`` where an image has none; None: none has.
+        Args:
+            x: noisy images (batch, channels, height, width).
+            steps: time of each image (batch,), in 1..T.
+            labels: class of each image (batch,), ``num_classes`` for none; None if no image has one.
+
+        Returns:
+            the output, in the shape of ``x``.
         """
         embedding = self.time_mlp(steps)
         if labels is not None and self.num_classes:

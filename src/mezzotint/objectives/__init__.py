@@ -1,9 +1,9 @@
 """Training objectives: what a network is trained for.
 
-denoising      an image seen through noise (the ordinary objective)
+denoising      to predict the image behind the noise (the ordinary objective)
 consistency    to jump to the end of a teacher's path
-ddo            to find real images likelier than a reference model did
-adversarial    to pass before a critic
+ddo            to give real images a higher likelihood than a reference model does
+adversarial    to make images that a critic takes for real
 """
 
 from .adversarial import AdversarialTuning

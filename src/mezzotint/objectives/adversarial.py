@@ -1,25 +1,27 @@
-"""Refinement of a few-step model, whose jumps a critic learns to tell from real images.
+"""Refinement of a few-step model by adversarial training.
 
-What a distilled model answers is an image, not an average over images, so how real it looks can be asked
-of it directly. A critic D is trained beside it, and both by the relativistic loss (Jolicoeur-Martineau
+The prediction of a distilled model is an image, not an average over images, so a critic D can judge how
+real it looks. Model and critic are trained together, by the relativistic loss (Jolicoeur-Martineau
 2019, "The relativistic discriminator"; Huang et al. 2024, "The GAN is dead; long live the GAN!")::
 
     generator   softplus( D(x + s n) - D(f(x_t, t) + s n') )
     critic      softplus( D(f(x_t, t) + s n') - D(x + s n) ) + gamma / 2 |grad D|^2
 
-f jumps to the end from any moment of a path: pure noise for a quarter of the images, for the others real
-images under noise, which is what sampling in several steps asks of it (Kim et al. 2024, "Consistency
-Trajectory Models", whose distillation has a critic too). The images of a batch
-are paired, and a generated image is compared with the real one of its partner, not with the one that it was
-made from. The critic sees both through noise
-(Arjovsky and Bottou 2017), or it would find the finest differences and nothing else, and its slope is
-held down at real and at drawn images (Mescheder et al. 2018, "Which training methods for GANs do actually
-converge?"), measured by a small step in a random direction::
+f jumps to the end from any time of a path: from pure noise for a quarter of the images, from real images
+with noise for the others, as in sampling with several steps (Kim et al. 2024, "Consistency
+Trajectory Models", whose distillation has a critic too). The images of a batch are paired: a generated
+image is compared with the real image of its partner, not with the one that it was made from.
+
+Noise is added to both inputs of the critic (Arjovsky and Bottou 2017); otherwise the critic would respond
+to the finest differences only. Its gradient is penalized at real and at generated images
+(Mescheder et al. 2018, "Which training methods for GANs do actually converge?"), and estimated by a small
+step in a random direction::
 
     |grad D|^2  ~  (D(x + h m) - D(x))^2 / h^2,      m ~ N(0, 1), h = 0.05.
 
-Both losses are added up and each reaches its own weights alone, so that one backward pass and one optimizer
-serve two networks. For the first ``head_start`` of a run the critic learns alone.
+The two losses are added, and the gradient of each reaches the weights of its own network only, so that one
+backward pass and one optimizer serve both networks. For the first ``head_start`` of a run only the critic
+learns.
 """
 
 from dataclasses import dataclass
@@ -43,30 +45,32 @@ Directions = Float[Tensor, "twice_batch channels height width"]
 
 FINITE_DIFFERENCE_STEP = 0.05
 PURE_NOISE_SHARE = 0.25
-"""Share of a batch that is pure noise."""
+"""Share of a batch that starts from pure noise."""
 
 GENERATOR_BETAS = (0.5, 0.99)
 CRITIC_BETAS = (0.0, 0.99)
-"""Adam's. A network and its critic change together, so that past gradients say little."""
+"""Betas of Adam. Network and critic change together, so past gradients carry little information."""
 
 
 @dataclass(frozen=True)
 class AdversarialDraws(Draws):
-    """``critic_only``: whether the critic learns alone."""
+    """Random times, and ``critic_only``: whether only the critic learns."""
 
     critic_only: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialTuning(Objective[AdversarialDraws]):
-    """Training against a critic. Each of the two losses reaches the parameters of its own network alone.
+    """Training against a critic.
+
+    The gradient of each of the two losses reaches the parameters of its own network only.
 
     Args:
-        critic: a module called as (images, labels) that gives one number for each image.
+        critic: module called as (images, labels) that returns one score for each image.
         critic_rate: the critic's learning rate, as a multiple of the network's.
         instance_noise: s, the standard deviation of the noise added to the critic's inputs.
         gradient_penalty: gamma.
-        head_start: share of the run in which the critic learns alone.
+        head_start: share of the run, at its beginning, in which only the critic learns.
     """
 
     noises: ClassVar[int] = 5  # n of the images; of the critic's inputs, n and n'; two directions m
@@ -83,8 +87,17 @@ class AdversarialTuning(Objective[AdversarialDraws]):
     ) -> AdversarialDraws:
         """Draw times in random order, a quarter of them 1.
 
+        Args:
+            count: images in the batch, over all processes; even.
+            schedule: the noise schedule, to whose times the times are rounded up.
+            generator: source of all random numbers, on the CPU.
+            progress: share of the training steps that are done, in [0, 1].
+
+        Returns:
+            the draws of ``count`` images.
+
         Raises:
-            ValueError: where the images cannot be paired.
+            ValueError: if ``count`` is odd.
         """
         if count % self.group:
             raise ValueError(f"a batch of {count} images cannot be paired: it must be even")
@@ -101,45 +114,58 @@ class AdversarialTuning(Objective[AdversarialDraws]):
         draws: AdversarialDraws,
         noise: Noise,
     ) -> Float[Tensor, " batch"]:
-        """Both losses of each image, added up. Images 2k and 2k + 1 are partners."""
-        eps, real_noise, generated_noise, *directions = noise.unbind(1)
+        """The sum of both losses of each image. Images 2k and 2k + 1 are partners.
+
+        Args:
+            denoiser: the network that is trained.
+            x0: real images (batch, channels, height, width) in [-1, 1].
+            labels: their classes (batch,), or None.
+            draws: from :meth:`draw`, for these images.
+            noise: standard normal (batch, 5, channels, height, width).
+
+        Returns:
+            the losses (batch,); those of the critic only during its head start.
+        """
+        eps, real_noise, fake_noise, *directions = noise.unbind(1)
         x_t = diffuse(x0, eps, denoiser.schedule.level(draws.t))
-        # No gradient rather than one of 0, which Adam would remember: its first real steps would be long.
+        # No gradient, not one of 0: zeros would enter Adam's averages and make its first steps too long.
         with torch.set_grad_enabled(torch.is_grad_enabled() and not draws.critic_only):
-            generated = denoiser(x_t, draws.t, labels).x0
+            fake = denoiser(x_t, draws.t, labels).x0
         real = x0 + self.instance_noise * real_noise
-        generated = generated + self.instance_noise * generated_noise
-        critic_loss = self._critic_loss(real, generated.detach(), labels, torch.cat(directions))
+        fake = fake + self.instance_noise * fake_noise
+        critic_loss = self._critic_loss(real, fake.detach(), labels, torch.cat(directions))
         if draws.critic_only:
             return critic_loss
         with torch.no_grad():
             score = _swap_partners(self.critic(real, labels))
-        return critic_loss + F.softplus(score - self._frozen_critic(generated, labels))
+        return critic_loss + F.softplus(score - self._frozen_critic(fake, labels))
 
     def _frozen_critic(self, images: Images, labels: Labels | None) -> Float[Tensor, " batch"]:
-        """The critic's answer, from which gradients reach the images alone."""
+        """The critic's scores, whose gradients reach the images but not the critic."""
         weights = {name: weight.detach() for name, weight in self.critic.named_parameters()}
-        answer: Tensor = torch.func.functional_call(self.critic, weights, (images, labels))
-        return answer
+        scores: Tensor = torch.func.functional_call(self.critic, weights, (images, labels))
+        return scores
 
     def _critic_loss(
-        self, real: Images, generated: Images, labels: Labels | None, directions: Directions
+        self, real: Images, fake: Images, labels: Labels | None, directions: Directions
     ) -> Float[Tensor, " batch"]:
-        """The critic's own loss, with its gradient penalty at real and at generated images."""
-        images = torch.cat([real, generated])
-        moved = images + FINITE_DIFFERENCE_STEP * directions
-        repeated = None if labels is None else labels.repeat(4)
-        scores = self.critic(torch.cat([images, moved]), repeated)
-        at_real, at_generated, near_real, near_generated = scores.chunk(4)
-        slope = (near_real - at_real).square() + (near_generated - at_generated).square()
-        penalty = self.gradient_penalty / 2 * slope / FINITE_DIFFERENCE_STEP**2
-        return F.softplus(at_generated - _swap_partners(at_real)) + penalty
+        """The critic's loss, with its gradient penalty at real and at generated images."""
+        images = torch.cat([real, fake])
+        neighbours = images + FINITE_DIFFERENCE_STEP * directions
+        labels = None if labels is None else labels.repeat(4)
+        scores = self.critic(torch.cat([images, neighbours]), labels)
+        real_score, fake_score, near_real_score, near_fake_score = scores.chunk(4)
+        difference = (near_real_score - real_score).square()
+        difference = difference + (near_fake_score - fake_score).square()
+        penalty = self.gradient_penalty / 2 * difference / FINITE_DIFFERENCE_STEP**2
+        return F.softplus(fake_score - _swap_partners(real_score)) + penalty
 
     def modules(self) -> dict[str, nn.Module]:
+        """The critic, as ``critic``."""
         return {"critic": self.critic}
 
     def param_groups(self, network: nn.Module) -> list[dict[str, Any]]:
-        """The network's parameters and the critic's, each with betas of its own."""
+        """Two groups, with different betas: the parameters of the network and those of the critic."""
         return [
             {"params": list(network.parameters()), "betas": GENERATOR_BETAS},
             {
@@ -158,8 +184,15 @@ def _swap_partners(scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
 def from_section(section: Any, context: Context) -> AdversarialTuning:
     """The objective of a section ``adversarial``, with a critic initialized from the run's seed.
 
+    Args:
+        section: of the recipe.
+        context: the images' size and classes, the seed, and the model to start from.
+
+    Returns:
+        the objective.
+
     Raises:
-        ValueError: where there is no model to begin from.
+        ValueError: if there is no model to start from.
     """
     context.require_initial(section.name)
     with seeded(context.seed, Stream.INIT, 1):

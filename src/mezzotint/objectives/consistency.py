@@ -1,24 +1,24 @@
-"""Few-step training: a network that jumps from any moment of a path straight to its end.
+"""Few-step training: a network that jumps from any time of a path to its end.
 
-The probability flow leads every noise along a path to an image, and a consistency function answers,
-anywhere on a path, with its end (Song et al. 2023, "Consistency Models", section 3)::
+The probability flow leads every noise along a path to an image. A consistency function maps
+every point of a path to its end (Song et al. 2023, "Consistency Models", section 3)::
 
     f(x_t, t) = x_0 on the path through x_t,        f(x_0, 0) = x_0.
 
-Two neighbours on a path have the same end, and that is the whole objective. With one step of the
-teacher's from t to r < t along its path (DDIM's)::
+Two neighbours on a path have the same end, which gives the objective. With one step of the
+teacher, by DDIM, from t to r < t along its path::
 
     x_r = alpha_r x0_hat(x_t) + sigma_r eps_hat(x_t)
     loss = d( f(x_t, t), f(x_r, r) without gradient ) / (t - r),     d(a, b) = sqrt(|a - b|^2 + c^2) - c,
 
 c = 0.00054 sqrt(dimensions) (Song and Dhariwal 2024, section 3.3; the weight: Geng et al. 2024,
-"Consistency Models Made Easy", section 3.3). Tuning begins where the teacher already is: with
-r = (1 - gap) t and gap = 1 the target is the teacher's own x0_hat, and each stage of the run halves
-the gap (Geng et al., section 3.2). The teacher is followed with guidance, so that the student's
-images are guided ones and need no second pass.
+"Consistency Models Made Easy", section 3.3). Training starts from the teacher: with
+r = (1 - gap) t and gap = 1 the target is the x0_hat of the teacher, and each stage of the run halves
+the gap (Geng et al., section 3.2). The teacher has guidance, so that the student needs no second pass
+for guided images.
 
-``f(x_0, 0) = x_0`` is not left to the network, which at t = 0 could divide by zero (x0 prediction has no
-inverse there).
+``f(x_0, 0) = x_0`` is set without the network, whose output could not be inverted at t = 0 (x0 prediction
+would divide by zero).
 """
 
 import math
@@ -41,18 +41,18 @@ from .times import Uniforms, stratified, uniforms
 
 @dataclass(frozen=True)
 class TimePair(Draws):
-    """Two moments of one path: ``t``, and ``r`` (batch,), nearer to the image."""
+    """Two times of one path: ``t``, and ``r`` (batch,) < t, nearer to the image."""
 
     r: Coefficient
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConsistencyTuning(Objective[TimePair]):
-    """Consistency tuning after a teacher.
+    """Consistency tuning with a teacher.
 
     Args:
-        teacher: the denoiser to follow, with the guidance and clipping that the student takes over.
-        stages: how many stages the run goes through, the first at gap 1, each later one at half of it.
+        teacher: the denoiser to imitate, with its guidance and clipping.
+        stages: number of stages of the run; the gap is 1 in the first and halved in each later one.
         times: distribution of training times.
     """
 
@@ -61,12 +61,23 @@ class ConsistencyTuning(Objective[TimePair]):
     times: Callable[[Uniforms], Uniforms] = stratified
 
     def gap(self, progress: float) -> float:
-        """``(t - r) / t`` when the share ``progress`` of training is done."""
+        """The gap ``(t - r) / t`` when the share ``progress`` of training, in [0, 1], is done."""
         return 0.5 ** min(int(progress * self.stages), self.stages - 1)
 
     def draw(
         self, count: int, schedule: Schedule, generator: torch.Generator, progress: float
     ) -> TimePair:
+        """Draw pairs of times.
+
+        Args:
+            count: images in the batch, over all processes.
+            schedule: the noise schedule; discrete times are rounded to, t up and r down.
+            generator: source of all random numbers, on the CPU.
+            progress: share of the training steps that are done, in [0, 1].
+
+        Returns:
+            the draws of ``count`` images.
+        """
         t = schedule.snap(self.times(uniforms(count, generator)))
         r = t * (1 - self.gap(progress))
         if schedule.timesteps is not None:
@@ -81,8 +92,21 @@ class ConsistencyTuning(Objective[TimePair]):
         draws: TimePair,
         noise: Noise,
     ) -> Float[Tensor, " batch"]:
-        """The distance of each image's two answers, over the time between them."""
-        t, r, level = draws.t, draws.r, denoiser.schedule.level
+        """The distance between the predictions at t and r, divided by t - r.
+
+        Args:
+            denoiser: the network that is trained.
+            x0: clean images (batch, channels, height, width) in [-1, 1].
+            labels: their classes (batch,), or None.
+            draws: from :meth:`draw`, for these images.
+            noise: standard normal (batch, 1, channels, height, width).
+
+        Returns:
+            the losses (batch,).
+        """
+        t = draws.t
+        r = draws.r
+        level = denoiser.schedule.level
         x_t = diffuse(x0, noise[:, 0], level(t))
         with torch.no_grad():
             prediction = self.teacher(x_t, t, labels)
@@ -94,25 +118,36 @@ class ConsistencyTuning(Objective[TimePair]):
     def _end(
         self, denoiser: Denoiser, x_r: Images, r: Coefficient, labels: Labels | None
     ) -> Images:
-        """``f(x_r, r)``. The network is not asked where no image needs it, as in the first stage."""
-        clean = r == 0
-        if clean.all():
+        """The target ``f(x_r, r)``, without the network if all r are 0, as in the first stage."""
+        at_zero = r == 0
+        if at_zero.all():
             return x_r
-        answer = denoiser(x_r, r, labels).x0
-        return torch.where(clean.to(x_r.device)[:, None, None, None], x_r, answer)
+        prediction = denoiser(x_r, r, labels).x0
+        return torch.where(at_zero.to(x_r.device)[:, None, None, None], x_r, prediction)
 
 
 def _pseudo_huber(
     difference: Float[Tensor, "batch channels height width"],
 ) -> Float[Tensor, " batch"]:
-    """``sqrt(|difference|^2 + c^2) - c`` of each image: a distance, with a gradient at 0 too."""
+    """The distance ``sqrt(|difference|^2 + c^2) - c`` of each image, differentiable at 0."""
     flat = difference.flatten(1)
     c = 0.00054 * math.sqrt(flat.shape[1])
     return (flat.square().sum(1) + c**2).sqrt() - c
 
 
 def from_section(section: Any, context: Context) -> ConsistencyTuning:
-    """The objective of a section ``distillation``: the teacher is followed as images are sampled from it."""
-    teacher = context.require_initial(section.name)
-    guided = Clipped(Guided(teacher, section.guidance, section.interval))
-    return ConsistencyTuning(teacher=guided, stages=section.stages, times=TIMES[section.times])
+    """The objective of a section ``distillation``; the teacher has guidance and clipping.
+
+    Args:
+        section: of the recipe.
+        context: the trained model that is the teacher.
+
+    Returns:
+        the objective.
+
+    Raises:
+        ValueError: if there is no teacher.
+    """
+    initial = context.require_initial(section.name)
+    teacher = Clipped(Guided(initial, section.guidance, section.interval))
+    return ConsistencyTuning(teacher=teacher, stages=section.stages, times=TIMES[section.times])

@@ -1,21 +1,20 @@
-"""Refinement: a trained model that learns to tell real images from those it used to draw.
+"""Refinement: a trained model learns to discriminate real images from its earlier samples.
 
-Denoising objectives punish a model for whatever image it leaves out, and hardly for what it draws besides,
-so a small network spreads over more than the data. Direct discriminative optimization (Zheng et al. 2025,
+Denoising objectives penalize a model for images of the data that it misses, but hardly for samples outside
+the data, so a small network covers more than the data. Direct discriminative optimization (Zheng et al. 2025,
 "Direct Discriminative Optimization: Your Likelihood-Based Visual Generative Model is Secretly a GAN
-Discriminator", arXiv 2503.01103) goes on from such a model, the reference, and lets the logarithm of how
-much likelier it has made an image than the reference did, decide whether that image is real::
+Discriminator", arXiv 2503.01103) starts from such a model, the reference. The log-likelihood ratio of the
+trained model and the reference classifies an image as real or as a sample::
 
     z(x, y) = beta [ E_ref(x, y; t, eps) - E(x, y; t, eps) ]  ~  log p(x | y) - log p_ref(x | y)
     loss    = - log sigmoid(z(x, y)) - alpha log sigmoid(-z(x', y'))
 
-E is the denoising objective's squared error, summed over pixels; x is real and x' is a sample of
-the reference, drawn before training begins. Nothing else is trained, and what comes out is a denoiser
-like any other: at the beginning z = 0, and the gradient is that of E on real images, less that of E on
-samples.
+E is the squared error of the denoising objective, summed over pixels; x is real and x' is a sample of
+the reference, drawn before training starts. No other network is trained, and the result is an ordinary
+denoiser. At the start z = 0, and the gradient is that of E on real images minus that of E on samples.
 
-Some of the samples are replaced by the real image under a wrong label: what a label must not mean is
-learnt in the same way, so that images fit their labels without guidance and its second pass (Chen et al.
+Some of the samples are replaced by the real image with a wrong label. The model learns that label and image
+do not match, so that images fit their labels without guidance and its second pass (Chen et al.
 2024, "Toward Guidance-Free AR Visual Generation via Condition Contrastive Alignment", arXiv 2410.09347).
 """
 
@@ -38,9 +37,13 @@ from .times import Uniforms
 
 @dataclass(frozen=True)
 class PairDraws(DenoisingDraws):
-    """An image and its negative share time and noise. ``sample_u`` (batch,) decides which sample of the
-    reference is the negative, ``wrong_label_u`` whether it is the image itself under a wrong label; both
-    are uniform in [0, 1)."""
+    """Draws of pairs of an image and its negative, which share time and noise.
+
+    Args:
+        sample_u: uniform numbers (batch,) in [0, 1), which choose the negative among the samples.
+        wrong_label_u: uniform numbers (batch,) in [0, 1); if one is below ``DDO.wrong_labels``, the negative
+            is the image itself with a wrong label.
+    """
 
     sample_u: Uniforms
     wrong_label_u: Uniforms
@@ -48,17 +51,17 @@ class PairDraws(DenoisingDraws):
 
 @dataclass(frozen=True, kw_only=True)
 class DDO(Objective[PairDraws]):
-    """Direct discriminative optimization after a reference model.
+    """Direct discriminative optimization with a reference model.
 
     Args:
-        denoising: whose error E is, and its times and label dropout.
-        reference: the model to surpass.
-        samples: what it draws, (n, channels, height, width) in [-1, 1], row k of class ``k % classes``,
-            so that an image and its negative are of one class.
+        denoising: the objective that defines the error E, the times and the label dropout.
+        reference: the model to improve on.
+        samples: samples of the reference (n, channels, height, width) in [-1, 1], row k of class
+            ``k % classes``, so that an image and its negative have the same class.
         classes: number of classes; 0 for none.
         beta: weight of the summed squared error inside the sigmoid.
         alpha: weight of the negatives against the real images.
-        wrong_labels: share of negatives that are the image itself under a wrong label.
+        wrong_labels: share of negatives that are the image itself with a wrong label.
     """
 
     denoising: DenoisingObjective
@@ -72,6 +75,17 @@ class DDO(Objective[PairDraws]):
     def draw(
         self, count: int, schedule: Schedule, generator: torch.Generator, progress: float
     ) -> PairDraws:
+        """Draw times, label dropout and the choice of negatives.
+
+        Args:
+            count: images in the batch, over all processes.
+            schedule: the noise schedule; times are rounded up to its discrete times, if it has them.
+            generator: source of all random numbers, on the CPU.
+            progress: share of the training steps that are done, in [0, 1].
+
+        Returns:
+            the draws of ``count`` images.
+        """
         draws = self.denoising.draw(count, schedule, generator, progress)
         sample_u, wrong_label_u = torch.rand(2, count, generator=generator, dtype=torch.float64)
         return PairDraws(draws.t, draws.label_u, sample_u, wrong_label_u)
@@ -84,15 +98,27 @@ class DDO(Objective[PairDraws]):
         draws: PairDraws,
         noise: Noise,
     ) -> Float[Tensor, " batch"]:
-        """The loss of each image and its negative: ``(1 + alpha) log 2`` where nothing is told apart."""
-        negatives, wrong = self._negatives(x0, labels, draws)
+        """The loss of each image and its negative; ``(1 + alpha) log 2`` if z = 0 for both.
+
+        Args:
+            denoiser: the network that is trained.
+            x0: real images (batch, channels, height, width) in [-1, 1].
+            labels: their classes (batch,), or None.
+            draws: from :meth:`draw`, for these images.
+            noise: standard normal (batch, 1, channels, height, width).
+
+        Returns:
+            the losses (batch,).
+        """
+        negatives, negative_labels = self._negatives(x0, labels, draws)
         images = torch.cat([x0, negatives])
-        both = None if labels is None or wrong is None else torch.cat([labels, wrong])
-        twice = DenoisingDraws(draws.t.repeat(2), draws.label_u.repeat(2))
+        if labels is not None and negative_labels is not None:
+            labels = torch.cat([labels, negative_labels])
+        pair_draws = DenoisingDraws(draws.t.repeat(2), draws.label_u.repeat(2))
         noise = noise.repeat(2, 1, 1, 1, 1)
-        error = self.denoising.loss(denoiser, images, both, twice, noise)
+        error = self.denoising.loss(denoiser, images, labels, pair_draws, noise)
         with torch.no_grad():
-            reference_error = self.denoising.loss(self.reference, images, both, twice, noise)
+            reference_error = self.denoising.loss(self.reference, images, labels, pair_draws, noise)
         log_ratio = self.beta * x0[0].numel() * (reference_error - error)
         real, negative = log_ratio.chunk(2)
         return F.softplus(-real) + self.alpha * F.softplus(negative)
@@ -100,28 +126,33 @@ class DDO(Objective[PairDraws]):
     def _negatives(
         self, x0: Images, labels: Labels | None, draws: PairDraws
     ) -> tuple[Images, Labels | None]:
-        """A negative for each image, and its label.
-
-        The rows are worked out on the CPU, in float64, which not every device has.
-        """
-        each = max(1, self.classes)
-        rows = each * (draws.sample_u * (len(self.samples) // each)).long()
+        """A negative for each image, and its label."""
+        # Rows are computed on the CPU, in float64, which not every device has.
+        classes = max(1, self.classes)
+        rows = classes * (draws.sample_u * (len(self.samples) // classes)).long()
         if labels is None:
             return self.samples[rows.to(self.samples.device)].to(x0), None
         rows = rows.to(self.samples.device) + labels.to(self.samples.device)
-        drawn = self.samples[rows].to(x0)
+        samples = self.samples[rows].to(x0)
         shift = 1 + (draws.sample_u * (self.classes - 1)).long()
-        wrong = (labels + shift.to(labels.device)) % self.classes
-        mislabelled = (draws.wrong_label_u < self.wrong_labels).to(labels.device)
-        negatives = torch.where(mislabelled[:, None, None, None], x0, drawn)
-        return negatives, torch.where(mislabelled, wrong, labels)
+        wrong_labels = (labels + shift.to(labels.device)) % self.classes
+        use_wrong_label = (draws.wrong_label_u < self.wrong_labels).to(labels.device)
+        negatives = torch.where(use_wrong_label[:, None, None, None], x0, samples)
+        return negatives, torch.where(use_wrong_label, wrong_labels, labels)
 
 
 def from_section(section: Any, context: Context) -> DDO:
     """The objective of a section ``refinement``.
 
+    Args:
+        section: of the recipe.
+        context: the number of classes, the reference and its samples.
+
+    Returns:
+        the objective.
+
     Raises:
-        ValueError: where there is no reference, or no images of it.
+        ValueError: if there is no reference, or there are no samples of it.
     """
     reference = context.require_initial(section.name)
     if context.samples is None:
@@ -139,6 +170,6 @@ def from_section(section: Any, context: Context) -> DDO:
         classes=context.classes,
         beta=section.beta,
         alpha=section.alpha,
-        # Of one class no label is wrong.
+        # With a single class no label is wrong.
         wrong_labels=section.wrong_labels if context.classes > 1 else 0.0,
     )

@@ -1,4 +1,4 @@
-"""The denoising objective: how wrong is the network about an image it sees through noise?"""
+"""The denoising objective: the error of the network's prediction for a noisy image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,14 +21,18 @@ from .times import OFF, Curriculum, Uniforms, stratified, uniforms
 
 @dataclass(frozen=True)
 class DenoisingDraws(Draws):
-    """``label_u`` (batch,): uniform in [0, 1); a label is dropped where it is below the label dropout."""
+    """Draws of times and label dropout.
+
+    Args:
+        label_u: uniform numbers (batch,) in [0, 1); if one is below the label dropout, the label is dropped.
+    """
 
     label_u: Float[Tensor, " batch"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DenoisingObjective(Objective[DenoisingDraws]):
-    """Denoising, as the sum of its choices (Ho et al. 2020, eq. 14).
+    """Denoising, with the choices that define it (Ho et al. 2020, eq. 14).
 
     Args:
         null_label: the network's index for "no label": the number of classes.
@@ -36,7 +40,7 @@ class DenoisingObjective(Objective[DenoisingDraws]):
         weighting: weight of the squared x0 error at a noise level.
         times: distribution of training times.
         curriculum: progressive training.
-        label_dropout: probability that a label is replaced by the null label, image by image.
+        label_dropout: probability that the label of an image is replaced by the null label.
     """
 
     null_label: int
@@ -49,12 +53,31 @@ class DenoisingObjective(Objective[DenoisingDraws]):
     def draw(
         self, count: int, schedule: Schedule, generator: torch.Generator, progress: float
     ) -> DenoisingDraws:
+        """Draw times and label dropout.
+
+        Args:
+            count: images in the batch, over all processes.
+            schedule: the noise schedule; times are rounded up to its discrete times, if it has them.
+            generator: source of all random numbers, on the CPU.
+            progress: share of the training steps that are done, in [0, 1].
+
+        Returns:
+            the draws of ``count`` images.
+        """
         times = self.times(uniforms(count, generator)) * self.curriculum.horizon(progress)
         label_u = torch.rand(count, generator=generator)
         return DenoisingDraws(schedule.snap(times), label_u)
 
     def drop(self, labels: Labels, label_u: Float[Tensor, " batch"]) -> Labels:
-        """Replace each label by the null label with probability ``label_dropout``, image by image."""
+        """Replace labels by the null label with probability ``label_dropout``.
+
+        Args:
+            labels: classes (batch,).
+            label_u: uniform numbers (batch,) in [0, 1).
+
+        Returns:
+            labels (batch,) in 0..null_label.
+        """
         return torch.where(label_u.to(labels.device) < self.label_dropout, self.null_label, labels)
 
     def loss(
@@ -65,7 +88,18 @@ class DenoisingObjective(Objective[DenoisingDraws]):
         draws: DenoisingDraws,
         noise: Noise,
     ) -> Float[Tensor, " batch"]:
-        """The loss of each image, averaged over its pixels."""
+        """The loss of each image, averaged over its pixels.
+
+        Args:
+            denoiser: the network that is trained.
+            x0: clean images (batch, channels, height, width) in [-1, 1].
+            labels: their classes (batch,), or None.
+            draws: from :meth:`draw`, for these images.
+            noise: standard normal (batch, 1, channels, height, width).
+
+        Returns:
+            the losses (batch,).
+        """
         eps = noise[:, 0]
         level = denoiser.schedule.level(draws.t)
         if labels is not None:
@@ -73,14 +107,22 @@ class DenoisingObjective(Objective[DenoisingDraws]):
         parametrization = denoiser.parametrization
         output = denoiser.output(diffuse(x0, eps, level), draws.t, labels)
         residual = output.to(x0.dtype) - target(parametrization, level, x0, eps)
-        # The weight is that of an x0 error, the residual one of the target: for "constant" the gain is 1.
+        # The weighting is for errors of x0, the residual is one of the target: for "constant" the gain is 1.
         gain = self.weighting(level, parametrization).sqrt()
         gain = gain * level.sigma / determinant(parametrization, level).abs()
         return self.loss_function(scale(gain, residual)).flatten(1).mean(1)
 
 
 def from_section(section: Any, context: Context) -> DenoisingObjective:
-    """The objective of a section ``denoising``."""
+    """The objective of a section ``denoising``.
+
+    Args:
+        section: of the recipe.
+        context: the number of classes.
+
+    Returns:
+        the objective.
+    """
     return DenoisingObjective(
         null_label=context.classes,
         loss_function=LOSSES[section.loss],

@@ -1,4 +1,4 @@
-"""How training times are distributed: functions from uniform numbers to times, and a curriculum."""
+"""Distributions of training times, as functions of uniform numbers, and a curriculum."""
 
 from dataclasses import dataclass
 
@@ -15,38 +15,52 @@ def _stratify(u: Uniforms) -> Uniforms:
 
 
 def uniform(u: Uniforms) -> Uniforms:
-    """All times alike, drawn independently: the original's."""
+    """Uniform times, drawn independently, as in the original."""
     return u
 
 
 def stratified(u: Uniforms) -> Uniforms:
-    """All times alike, spread evenly over the batch (Kingma et al. 2021, appendix I.1)."""
+    """Uniform times, stratified over the batch (Kingma et al. 2021, appendix I.1)."""
     return _stratify(u)
 
 
 def logit_normal(u: Uniforms) -> Uniforms:
-    """More often in the middle, where most is to be learnt, spread evenly over the batch
-    (Esser et al. 2024, eq. 19, with location 0 and scale 1)."""
+    """Logit-normal times, stratified over the batch (Esser et al. 2024, eq. 19, location 0, scale 1).
+
+    Times in the middle, where there is most to learn, are more frequent.
+    """
     return torch.special.ndtri(_stratify(u)).sigmoid()
 
 
 def uniforms(count: int, generator: torch.Generator) -> Uniforms:
-    """``count`` uniform numbers in (0, 1), float64, never 0."""
+    """Draw uniform numbers in (0, 1), never 0.
+
+    Args:
+        count: how many.
+        generator: source of the numbers, on the CPU.
+
+    Returns:
+        float64 numbers (count,).
+    """
     return torch.rand(count, generator=generator, dtype=torch.float64).clamp(min=1e-9)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curriculum:
-    """Progressive training: begin with the first ``start`` of the times, the nearly clean ones, and
-    grow evenly to all of them by the share ``until`` of training. ``start = 1`` is off."""
+    """Progressive training: from nearly clean images to all noise levels.
+
+    Args:
+        start: largest time at the beginning, in (0, 1]; 1 for no curriculum.
+        until: share of training after which all times are in use; the largest time grows linearly until then.
+    """
 
     start: float = 1.0
     until: float = 0.5
 
     def horizon(self, progress: float) -> float:
         """The largest time in use when the share ``progress`` of training is done."""
-        grown = 1.0 if progress >= self.until else progress / self.until
-        return self.start + (1 - self.start) * grown
+        share = 1.0 if progress >= self.until else progress / self.until
+        return self.start + (1 - self.start) * share
 
 
 OFF = Curriculum()

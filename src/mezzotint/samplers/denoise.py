@@ -1,4 +1,4 @@
-"""From labels to images: the one loop that models, grids, films and measures go through."""
+"""From labels to images: the sampling loop of models, image grids, animations and metrics."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,7 +12,7 @@ from .noise import ImageNoise
 from .step import Noise, Step
 
 Walk = Callable[[Denoiser, Images, Grid, Labels | None, Noise], Iterator[Step]]
-"""A sampler, or any function that walks as one does."""
+"""A sampler, or a function with the same arguments and result."""
 
 
 @torch.inference_mode()
@@ -28,25 +28,25 @@ def denoise(
     batch: int | None = None,
     device: torch.device | str = "cpu",
 ) -> Iterator[Step]:
-    """The denoising of many images, batch by batch.
+    """Sample images, batch by batch.
 
     Args:
-        denoiser: what sees the image behind the noise.
-        sampler: the way from noise to an image.
-        grid: the times, n + 1 of them.
-        labels: a class for each image, (images,), or None.
-        numbers: of the images; the noise of image k depends on ``seed`` and k alone.
-        shape: (channels, height, width).
-        seed: whole number from 0 to 2**63 - 1.
-        batch: images at once; all, if None.
-        device: where the denoiser computes.
+        denoiser: the model.
+        sampler: the sampler.
+        grid: n + 1 decreasing times, from 1 to 0.
+        labels: a class for each image (images,), or None.
+        numbers: numbers of the images; the noise of image k depends only on ``seed`` and k.
+        shape: (channels, height, width) of an image.
+        seed: integer from 0 to 2**63 - 1.
+        batch: number of images to compute at once; None for all.
+        device: device of the denoiser.
 
     Yields:
-        n + 1 steps for each batch in turn; the last of them holds the images.
+        n + 1 steps for each batch in turn; the last one of a batch holds its images.
     """
     size = batch or len(numbers)
     for start in range(0, len(numbers), size):
-        part = numbers[start : start + size]
-        noise = ImageNoise(seed, part, shape, torch.device(device))
-        classes = None if labels is None else labels[start : start + size].to(device)
-        yield from sampler(denoiser, noise(), grid, classes, noise)
+        rows = slice(start, start + size)
+        noise = ImageNoise(seed, numbers[rows], shape, torch.device(device))
+        batch_labels = None if labels is None else labels[rows].to(device)
+        yield from sampler(denoiser, noise(), grid, batch_labels, noise)

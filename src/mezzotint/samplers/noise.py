@@ -1,4 +1,4 @@
-"""The noise that images begin from, and that random samplers add."""
+"""The noise that sampling starts from, and that stochastic samplers add."""
 
 import torch
 from jaxtyping import Float
@@ -8,15 +8,16 @@ from ..utils.randomness import generator
 
 
 class ImageNoise:
-    """Noise for each image from a generator of its own, so that an image depends on its seed and number
-    alone, whatever it is sampled together with. It is drawn on the CPU, where it is the same on every
-    machine, and moved to the device.
+    """Standard normal noise for a batch, with one generator per image.
+
+    An image therefore depends only on the seed and its number, not on the rest of the batch. Noise is drawn
+    on the CPU, where it is the same on every machine, and then moved to the device.
 
     Args:
-        seed: whole number from 0 to 2**63 - 1.
-        numbers: of the images in the batch.
-        shape: (channels, height, width).
-        device: where the images are.
+        seed: integer from 0 to 2**63 - 1.
+        numbers: numbers of the images in the batch.
+        shape: (channels, height, width) of an image.
+        device: device of the images.
     """
 
     def __init__(
@@ -27,5 +28,6 @@ class ImageNoise:
         self.device = device
 
     def __call__(self) -> Float[Tensor, "batch channels height width"]:
+        """Draw fresh noise."""
         noise = torch.stack([torch.randn(self.shape, generator=g) for g in self.generators])
         return noise.to(self.device)

@@ -1,2 +1,5 @@
-"""Training: randomness from (seed, step), state that is one object, runs that resume bit for
-bit. Knows neither samplers nor measures: those come as hooks."""
+"""Training: a reproducible loop whose runs resume bit for bit.
+
+Random numbers depend on (seed, step) only, and the state is a single object. This package knows neither
+samplers nor metrics; they are passed as hooks.
+"""

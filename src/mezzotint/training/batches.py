@@ -1,9 +1,8 @@
-"""Which images a step sees: a function of the seed and of how many images were seen before, never of
-how training came there.
+"""Which images a step trains on: a function of the seed and the number of images before it.
 
-The data are an endless row of shuffled epochs, and a batch is the next piece of it. No batch is ever
-short, no image is seen twice before all have been seen once, and a data set smaller than a batch is simply
-gone through several times. Another batch size in the middle of a run goes on at the same place.
+The data are an endless sequence of shuffled epochs, and a batch is the next piece of it. All batches are
+full, no image comes twice before all have come once, and a batch larger than the data set contains several
+epochs. A change of the batch size during a run continues at the same position.
 """
 
 from functools import lru_cache
@@ -17,7 +16,16 @@ from ..utils.randomness import Stream, generator
 
 @lru_cache(maxsize=2)
 def epoch_order(seed: int, epoch: int, count: int) -> Int64[Tensor, " count"]:
-    """The order in which ``count`` images are seen in an epoch."""
+    """The order of the images in an epoch.
+
+    Args:
+        seed: seed of the run.
+        epoch: number of the epoch, from 0.
+        count: images in an epoch.
+
+    Returns:
+        a permutation of 0..count - 1.
+    """
     return torch.randperm(count, generator=generator(seed, Stream.ORDER, epoch))
 
 
@@ -25,10 +33,13 @@ def batch_indices(seed: int, start: int, batch: int, count: int) -> Int64[Tensor
     """The images of a batch, over all processes.
 
     Args:
-        seed: the run's.
-        start: images seen before, over all epochs.
+        seed: seed of the run.
+        start: images of all steps before, over all epochs.
         batch: images in the batch.
         count: images in an epoch.
+
+    Returns:
+        indices (batch,) in 0..count - 1.
     """
     positions = torch.arange(start, start + batch)
     pieces = [
@@ -39,11 +50,13 @@ def batch_indices(seed: int, start: int, batch: int, count: int) -> Int64[Tensor
 
 
 def balanced_rows(labels: Int64[Tensor, " n"]) -> Int64[Tensor, " rows"]:
-    """The rows of an epoch in which every class that has images is seen equally often: those of rare
-    classes are repeated, evenly, until there are as many as of the most common one."""
-    members = [(labels == label).nonzero()[:, 0] for label in labels.unique().tolist()]
-    most = max(len(rows) for rows in members)
-    return torch.cat([rows.repeat(-(-most // len(rows)))[:most] for rows in members])
+    """The rows of an epoch in which every class that has images is equally frequent.
+
+    The rows of rare classes are repeated, evenly, until each class has as many as the most common one.
+    """
+    class_rows = [(labels == label).nonzero()[:, 0] for label in labels.unique().tolist()]
+    most = max(len(rows) for rows in class_rows)
+    return torch.cat([rows.repeat(-(-most // len(rows)))[:most] for rows in class_rows])
 
 
 def rows_of_process(count: int, group: int, rank: int, processes: int) -> Int64[Tensor, " rows"]:

@@ -1,6 +1,9 @@
-"""Checkpoints: a folder ``step-00001000`` of model.safetensors (the weights to sample from),
-state.safetensors (all else) and manifest.json (step, and SHA-256 of both files), which exists whole or not at
-all."""
+"""Checkpoints of a training run.
+
+A checkpoint is a folder such as ``step-00001000`` with model.safetensors (the weights to sample from),
+state.safetensors (everything else) and manifest.json (step, and SHA-256 of both files). It is written
+atomically: the folder is complete or does not exist.
+"""
 
 import json
 import shutil
@@ -17,49 +20,52 @@ from ..utils.files import restore_interrupted, sha256, whole_folder
 from .sharding import all_whole
 from .state import TrainingState
 
-MODEL, STATE, MANIFEST = "model.safetensors", "state.safetensors", "manifest.json"
+MODEL = "model.safetensors"
+STATE = "state.safetensors"
+MANIFEST = "manifest.json"
 
 
 def save_checkpoint(
     folder: Path, state: TrainingState, header: Mapping[str, str], *, keep: int, write: bool = True
 ) -> Path:
-    """Write the state under ``folder``, then delete all checkpoints but the newest whole ones.
+    """Write a checkpoint, then delete all but the newest valid ones.
 
     Args:
-        folder: that of all checkpoints of a run.
-        state: what to save.
-        header: of the weights file; see :func:`weights.header`.
-        keep: how many whole checkpoints stay. One that is damaged does not count, and goes only when so
-            many whole ones are there.
-        write: whether this process writes. Where weights are sharded, all have to call this, and one writes.
+        folder: folder of all checkpoints of the run.
+        state: the state to save.
+        header: header of the weights file; see :func:`weights.header`.
+        keep: number of valid checkpoints to keep. Damaged ones do not count; they are deleted once there are
+            that many valid ones.
+        write: whether this process writes. If weights are sharded, all processes must call this function
+            and one of them writes.
 
     Returns:
-        The checkpoint's folder.
+        folder of the checkpoint.
     """
     path = folder / f"step-{state.step:08d}"
-    released = all_whole(state.sampling_network.state_dict(), write)
+    sampling_weights = all_whole(state.sampling_network.state_dict(), write)
     tensors = state.tensors(write)
     if not write:
         return path
     with whole_folder(path) as temporary:
-        weights.save(temporary / MODEL, released, dict(header))
+        weights.save(temporary / MODEL, sampling_weights, dict(header))
         weights.save(temporary / STATE, tensors, {})
-        files = {name: sha256(temporary / name) for name in (MODEL, STATE)}
-        manifest = {"step": state.step, "sha256": files}
+        hashes = {name: sha256(temporary / name) for name in (MODEL, STATE)}
+        manifest = {"step": state.step, "sha256": hashes}
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     _prune(folder, path, keep)
     return path
 
 
 def _prune(folder: Path, newest: Path, keep: int) -> None:
-    """Delete what is older than the ``keep`` newest whole checkpoints, and what a killed process left."""
-    whole = [newest]
+    """Delete all but the ``keep`` newest valid checkpoints, and the leftovers of killed processes."""
+    valid = [newest]
     for path in _checkpoints(folder):
-        if path != newest and len(whole) < keep and read_manifest(path) is not None:
-            whole.append(path)
-    if len(whole) == keep:
+        if path != newest and len(valid) < keep and read_manifest(path) is not None:
+            valid.append(path)
+    if len(valid) == keep:
         for path in _checkpoints(folder):
-            if path not in whole:
+            if path not in valid:
                 shutil.rmtree(path)
     for leftover in folder.glob(".tmp-*"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -67,8 +73,8 @@ def _prune(folder: Path, newest: Path, keep: int) -> None:
 
 def _checkpoints(folder: Path) -> list[Path]:
     """All checkpoints, newest first."""
-    named = (p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdecimal())
-    return sorted(named, key=_step, reverse=True)
+    paths = (p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdecimal())
+    return sorted(paths, key=_step, reverse=True)
 
 
 def _step(path: Path) -> int:
@@ -76,20 +82,24 @@ def _step(path: Path) -> int:
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """The manifest of a checkpoint whose files are what it says; None where they are not. Keys that a later
-    version may add are no fault."""
+    """The manifest of a checkpoint, or None if the files do not match it.
+
+    Unknown keys, which a later version may add, are accepted.
+    """
     try:
         manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        files = {name: sha256(path / name) for name in (MODEL, STATE)}
-        promised = {name: manifest["sha256"][name] for name in files}
-        return manifest if promised == files and manifest["step"] == _step(path) else None
+        hashes = {name: sha256(path / name) for name in (MODEL, STATE)}
+        manifest_hashes = {name: manifest["sha256"][name] for name in hashes}
+        return manifest if manifest_hashes == hashes and manifest["step"] == _step(path) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def whole_checkpoints(folder: Path) -> Iterator[Path]:
-    """The checkpoints whose files are what their manifests say, newest first. Damaged ones are named on
-    standard error, and passed over."""
+    """The checkpoints whose files match their manifests, newest first.
+
+    Damaged ones are skipped, with a message on standard error.
+    """
     restore_interrupted(folder)
     for path in _checkpoints(folder):
         if read_manifest(path) is not None:
@@ -99,22 +109,26 @@ def whole_checkpoints(folder: Path) -> Iterator[Path]:
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint, or None."""
+    """The newest valid checkpoint, or None."""
     return next(whole_checkpoints(folder), None)
 
 
 def load_checkpoint(path: Path, state: TrainingState) -> None:
-    """Bring ``state`` to where the checkpoint was written.
+    """Set ``state`` to that of a checkpoint.
+
+    Args:
+        path: folder of the checkpoint.
+        state: the state to change.
 
     Raises:
-        ValueError: where the checkpoint belongs to another network.
+        ValueError: if the checkpoint does not fit the network.
     """
-    released, recipe, _ = weights.read(path / MODEL)
+    sampling_weights, recipe, _ = weights.read(path / MODEL)
     step = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["step"]
     tensors = load_file(path / STATE)
     if "images" not in tensors:  # version 0.1 counted steps alone
         tensors["images"] = torch.tensor(step * recipe.training.batch)
     try:
-        state.load(released, tensors, step)
+        state.load(sampling_weights, tensors, step)
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit this recipe's network: {error}") from error

@@ -1,8 +1,8 @@
-"""The moving average of the weights, which is what samples are drawn from.
+"""The moving average of the weights, which is used for sampling.
 
     average <- d_n average + (1 - d_n) weights,    d_n = min(decay, (1 + n) / (10 + n))
 
-after update n = 0, 1, ...: a short memory at first, so that the random start is soon forgotten.
+after update n = 0, 1, ...: the decay is small at first, so that the random initialization is soon forgotten.
 """
 
 import copy
@@ -12,7 +12,15 @@ from torch import nn
 
 
 class Ema:
-    """``network`` is the average: a copy that follows ``source``, updated after every step."""
+    """The moving average of a network's weights, as ``network``.
+
+    Args:
+        source: the network to average, of which a copy is made.
+        decay: largest decay of the average, in (0, 1).
+
+    Raises:
+        ValueError: if the decay is out of range.
+    """
 
     def __init__(self, source: nn.Module, decay: float) -> None:
         if not 0 < decay < 1:
@@ -22,13 +30,13 @@ class Ema:
 
     @torch.no_grad()
     def update(self, source: nn.Module, n: int, skip: torch.Tensor | None = None) -> None:
-        """Take in the weights after an optimizer step.
+        """Update the average after an optimizer step.
 
         Args:
-            source: the network that was trained.
-            n: the number of the step, counted from 0.
-            skip: a number on the device; where it is not 0 the average stays as it is, without the host
-                having to know.
+            source: the network that is trained.
+            n: number of the step, counted from 0.
+            skip: number on the device; if it is not 0, the average does not change. The host does not
+                need to know it, so it need not wait for the device.
         """
         weight = 1 - min(self.decay, (1 + n) / (10 + n))
         averages: list[torch.Tensor] = list(self.network.parameters())
@@ -36,8 +44,8 @@ class Ema:
         if skip is None:
             torch._foreach_lerp_(averages, weights, weight)
         else:
-            share = torch.where(skip != 0, 0.0, weight)
-            for average, new in zip(averages, weights, strict=True):
-                average.lerp_(new, share.to(average.dtype))
+            masked_weight = torch.where(skip != 0, 0.0, weight)
+            for average, parameter in zip(averages, weights, strict=True):
+                average.lerp_(parameter, masked_weight.to(average.dtype))
         for average, buffer in zip(self.network.buffers(), source.buffers(), strict=True):
             average.copy_(buffer)

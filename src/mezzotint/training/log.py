@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object a line, in step order, also across resumes."""
+"""The metrics file metrics.jsonl: one JSON object per line, in step order, also after a resume."""
 
 import json
 import math
@@ -9,13 +9,13 @@ from ..utils.files import whole_file
 
 
 class MetricsLog:
-    """Appends to a file of metrics.
+    """Appends to a metrics file.
+
+    The attribute ``losses`` holds (step, loss) of every entry that has a loss, for the loss curve.
 
     Args:
         path: metrics.jsonl of a run.
-        step: where the run goes on: entries beyond, of a run that was killed, are dropped first.
-
-    ``losses``: (step, loss) of every entry that has a loss, for the loss curve.
+        step: step at which the run continues; entries of later steps, from a killed run, are deleted.
     """
 
     def __init__(self, path: Path, step: int) -> None:
@@ -26,30 +26,30 @@ class MetricsLog:
             with whole_file(path) as temporary:
                 temporary.write_text("".join(map(_line, entries)), encoding="utf-8")
             for entry in entries:
-                self._note(entry)
+                self._add_loss(entry)
 
     def write(self, entry: dict[str, Any]) -> None:
-        """Add one entry. Numbers that JSON does not have are written as null."""
+        """Append an entry. Numbers that are not finite, which JSON does not have, become null."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(_line(entry))
-        self._note(entry)
+        self._add_loss(entry)
 
-    def _note(self, entry: dict[str, Any]) -> None:
+    def _add_loss(self, entry: dict[str, Any]) -> None:
         loss = entry.get("loss")
         if loss is not None:
             self.losses.append((entry["step"], loss))
 
 
 def _line(entry: dict[str, Any]) -> str:
-    finite = {
+    values = {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in entry.items()
     }
-    return json.dumps(finite, allow_nan=False) + "\n"
+    return json.dumps(values, allow_nan=False) + "\n"
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All entries; a last line that was cut by a kill is left out."""
+    """All entries, without a last line that is incomplete because the process was killed."""
     entries = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:

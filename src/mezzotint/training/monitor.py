@@ -1,4 +1,4 @@
-"""What steps gave: read some at a time, logged, and watched for numbers that are none."""
+"""The results of training steps: read, logged and checked for non-finite numbers."""
 
 import math
 import time
@@ -19,11 +19,19 @@ MAX_BAD_STEPS = 10
 
 
 class Diverged(RuntimeError):
-    """The loss is not a number any more, step after step."""
+    """The loss or gradient was not finite for many steps in a row."""
 
 
 def report_bad_step(step: int, bad: int) -> None:
-    """Say that ``step`` was skipped, the last of ``bad`` in a row. Raises Diverged after too many."""
+    """Report on standard error that a step was skipped.
+
+    Args:
+        step: number of the step.
+        bad: number of skipped steps in a row, up to this one.
+
+    Raises:
+        Diverged: if there were ``MAX_BAD_STEPS`` or more.
+    """
     warn(f"step {step}: loss or gradient is not finite; the step is skipped")
     if bad >= MAX_BAD_STEPS:
         raise Diverged(
@@ -35,8 +43,13 @@ def report_bad_step(step: int, bad: int) -> None:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step gave, as tensors on the device: the mean loss of the batch, and the norms of the gradients
-    of the network and of those beside it (0 where there is none)."""
+    """The result of a step, as scalars on the device.
+
+    Args:
+        loss: mean loss of the batch.
+        gradient_norm: norm of the network's gradients.
+        beside_norm: norm of the gradients of all further networks; 0 if there are none.
+    """
 
     loss: Tensor
     gradient_norm: Tensor
@@ -44,21 +57,21 @@ class StepResult:
 
     @property
     def finite(self) -> Tensor:
-        """Whether all three are."""
+        """Whether all three are finite, as a tensor on the device."""
         norms = self.gradient_norm.isfinite() & self.beside_norm.isfinite()
         return self.loss.isfinite() & norms
 
 
 class Monitor:
-    """Reads what steps gave, and says what is wrong with them.
+    """Reads the results of steps, logs them and reports bad steps.
+
+    The attribute ``pending`` holds the results that are not read yet.
 
     Args:
-        state: of the training; its step is that of the next step.
-        settings: of the training.
-        deferred: whether results are to be read some at a time; see :attr:`Trainer.deferred`.
-        log: takes the entries of the metrics, if anything does.
-
-    ``pending``: results that were not read yet.
+        state: state of the training; ``state.step`` is the number of the next step.
+        settings: settings of the training.
+        deferred: whether several results are read at a time; see :attr:`Trainer.deferred`.
+        log: called with each entry of the metrics, or None.
     """
 
     def __init__(
@@ -75,48 +88,52 @@ class Monitor:
         self.pending: list[StepResult] = []
         self.bad_in_a_row = 0
         self._losses: list[float] = []
-        self._skipped = 0
+        self._skip_count = 0
         self._norms = (0.0, 0.0)
-        self._since = time.perf_counter()
+        self._start_time = time.perf_counter()
 
     @property
     def due(self) -> bool:
-        """Whether results should be read: at once, unless the host would have to wait for the device."""
+        """Whether results should be read now: after each step, or after several if ``deferred``."""
         return not self.deferred or len(self.pending) % MAX_BAD_STEPS == 0
 
     def read(self) -> None:
-        """Read all pending results. Raises Diverged after too many bad steps in a row."""
-        first = self.state.step - len(self.pending)
+        """Read all pending results.
+
+        Raises:
+            Diverged: if there were too many bad steps in a row.
+        """
+        first_step = self.state.step - len(self.pending)
         values = [torch.stack([r.loss, r.gradient_norm, r.beside_norm]) for r in self.pending]
         self.pending = []
-        for step, (loss, norm, beside) in enumerate(torch.stack(values).tolist(), first):
+        for step, (loss, norm, beside) in enumerate(torch.stack(values).tolist(), first_step):
             if all(map(math.isfinite, (loss, norm, beside))):
                 self.bad_in_a_row = 0
                 self._losses.append(loss)
-                self._norms = norm, beside
+                self._norms = (norm, beside)
                 continue
             self.bad_in_a_row += 1
-            self._skipped += 1
-            # fp16's scaler overflows now and then, by design.
+            self._skip_count += 1
+            # With the loss scaler of fp16, gradients overflow now and then by design.
             if self.state.scaler is None or not math.isfinite(loss):
                 report_bad_step(step, self.bad_in_a_row)
 
     def write(self) -> str:
-        """Log what was read since the last time, if any of it was finite. Returns a few words of it."""
+        """Log the results since the last call, if any was finite, and return a short summary."""
         if not self._losses:
             return "no finite loss"
-        seconds = time.perf_counter() - self._since
-        self._since = time.perf_counter()
+        seconds = time.perf_counter() - self._start_time
+        self._start_time = time.perf_counter()
         mean = sum(self._losses) / len(self._losses)
-        rate = (len(self._losses) + self._skipped) * self.settings.batch / seconds
+        rate = (len(self._losses) + self._skip_count) * self.settings.batch / seconds
         if self.log is not None:
             self.log(self._entry(mean, rate))
         self._losses = []
-        self._skipped = 0
+        self._skip_count = 0
         return f"loss {mean:.4f}, {rate:.0f} images/s"
 
     def _entry(self, mean: float, rate: float) -> dict[str, Any]:
-        # The norms are those of the last step; there are none where it was skipped.
+        # The norms are those of the last step; there are none if it was skipped.
         norm, beside = (None, None) if self.bad_in_a_row else self._norms
         entry: dict[str, Any] = {
             "step": self.state.step,
@@ -126,13 +143,13 @@ class Monitor:
             "images_per_second": rate,
         }
         entry |= {f"{name}_gradient_norm": beside for name in self.state.beside}
-        if self._skipped:
-            entry["skipped_steps"] = self._skipped
+        if self._skip_count:
+            entry["skipped_steps"] = self._skip_count
         return entry
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """A block whose time does not count."""
+        """Exclude the time of a block from the images per second."""
         start = time.perf_counter()
         yield
-        self._since += time.perf_counter() - start
+        self._start_time += time.perf_counter() - start

@@ -1,16 +1,16 @@
-"""Muon: momentum, made orthogonal (Jordan et al. 2024, "Muon: An optimizer for hidden layers").
+"""Muon: orthogonalized momentum (Jordan et al. 2024, "Muon: An optimizer for hidden layers").
 
 The update of a weight matrix W (outputs, inputs; a convolution's kernel is flattened to one) is::
 
     M <- mu M + G,        U = (1 - mu) G + mu M  ~  A S B^T (its singular value decomposition),
     W <- W - eta sqrt(max(1, outputs / inputs)) A B^T
 
-so that every direction a matrix can move in moves equally far, also those whose gradients are small.
-A B^T comes from a few Newton-Schulz steps, which need nothing but products::
+so that a matrix moves equally far in all its singular directions, also those of small gradients.
+A B^T is computed by a few Newton-Schulz steps, which need matrix products only::
 
     X <- a X + (b X X^T + c (X X^T)^2) X,   X_0 = U / |U|_F,   (a, b, c) = (3.4445, -4.7750, 2.0315).
 
-Everything that is no matrix, and the embedding tables, are AdamW's.
+AdamW updates embedding tables and all parameters that are not matrices.
 """
 
 from collections.abc import Iterable
@@ -29,23 +29,35 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 def orthogonalize(
     matrices: Float[Tensor, "count rows columns"], steps: int = 5
 ) -> Float[Tensor, "count rows columns"]:
-    """Bring all singular values of each matrix near 1 (0.7 to 1.2), keeping its singular vectors."""
+    """Bring all singular values of each matrix near 1 (0.7 to 1.2) and keep its singular vectors.
+
+    Args:
+        matrices: (count, rows, columns).
+        steps: number of Newton-Schulz steps.
+
+    Returns:
+        matrices of the same shape.
+    """
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(steps):
-        square = x @ x.mT
-        x = a * x + (b * square + c * (square @ square)) @ x
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
     return x.mT if tall else x
 
 
 class Muon(torch.optim.AdamW):
-    """AdamW whose groups with ``use_muon=True`` are updated by Muon instead.
+    """AdamW with Muon for the groups that have ``use_muon=True``.
 
-    ``torch.optim.Muon`` takes matrices alone: no kernels of convolutions, and nothing of AdamW's.
+    Both methods take ``lr`` and decoupled ``weight_decay`` from the group. ``torch.optim.Muon`` does not
+    serve here: it takes matrices only, neither convolution kernels nor parameters for AdamW.
 
-    Both kinds take ``lr`` and decoupled ``weight_decay`` from their group.
+    Args:
+        groups: parameter groups.
+        lr: default learning rate.
+        fused: whether AdamW uses torch's fused kernel.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float, fused: bool) -> None:
@@ -55,8 +67,11 @@ class Muon(torch.optim.AdamW):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update all parameters that have gradients.
 
-        Where the attribute ``found_inf`` is set, as torch's gradient scaler and the trainer do, and is not 0,
-        nothing changes.
+        If the attribute ``found_inf``, which torch's gradient scaler and the trainer set, is not 0, nothing
+        changes.
+
+        Args:
+            closure: not supported.
         """
         skip: Tensor | None = getattr(self, "found_inf", None)
         if skip is not None and skip.device.type == "cpu":
@@ -68,14 +83,16 @@ class Muon(torch.optim.AdamW):
             self._step_matrices(group, skip)
         gradients = [(p, p.grad) for group in matrices for p in group["params"]]
         for parameter, _ in gradients:
-            parameter.grad = None  # so that AdamW passes it by
+            parameter.grad = None  # so that AdamW skips it
         super().step()
         for parameter, gradient in gradients:
             parameter.grad = gradient
 
     def _step_matrices(self, group: dict[str, Any], skip: Tensor | None = None) -> None:
-        """Muon's update, matrices of one shape at a time. ``skip``: a number on the device; where it is not
-        0 all stays as it is, without the host having to know."""
+        """Update by Muon, for all matrices of one shape at a time.
+
+        ``skip`` is a number on the device; if it is not 0, nothing changes.
+        """
         by_shape: dict[tuple[int, int], list[nn.Parameter]] = {}
         for parameter in group["params"]:
             if parameter.grad is not None:
@@ -99,17 +116,17 @@ class Muon(torch.optim.AdamW):
                 parameter.add_(update, alpha=-rate)
 
     def _advance(self, parameters: list[nn.Parameter], skip: Tensor | None) -> list[Tensor]:
-        """Move the momentum on, and give the gradient seen through it: ``(1 - mu) G + mu M``."""
+        """Update the momentum M of each parameter; returns ``(1 - mu) G + mu M``."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         moments = [self._moment(p) for p in parameters]
-        before = None if skip is None else [moment.clone() for moment in moments]
+        old_moments = None if skip is None else [moment.clone() for moment in moments]
         torch._foreach_mul_(moments, MOMENTUM)
         torch._foreach_add_(moments, gradients)
-        advanced = list(torch._foreach_lerp(gradients, moments, MOMENTUM))
-        if before is not None and skip is not None:
-            for moment, old in zip(moments, before, strict=True):
-                moment.copy_(torch.where(skip != 0, old, moment))
-        return advanced
+        averages = list(torch._foreach_lerp(gradients, moments, MOMENTUM))
+        if old_moments is not None and skip is not None:
+            for moment, old_moment in zip(moments, old_moments, strict=True):
+                moment.copy_(torch.where(skip != 0, old_moment, moment))
+        return averages
 
     def _moment(self, parameter: nn.Parameter) -> Tensor:
         state = self.state[parameter]

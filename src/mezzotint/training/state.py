@@ -1,4 +1,4 @@
-"""All that training changes, as one object: what is in it is in the checkpoint."""
+"""Everything that training changes, as one object; a checkpoint saves all of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,16 +12,16 @@ from .sharding import all_whole, load_whole, spread
 
 @dataclass
 class TrainingState:
-    """Everything that a checkpoint holds.
+    """The state of a training run.
 
     Args:
-        network: bare, never a distributed wrapper.
-        optimizer: of the network and of those beside it.
-        ema: the weights' moving average, if one is kept.
-        scaler: of fp16's losses, if one is used.
-        beside: networks that are trained beside it, by name, such as a critic.
-        step: optimizer steps done.
-        images: images seen, over all epochs and processes.
+        network: the network itself, without a distributed wrapper.
+        optimizer: optimizer of all networks.
+        ema: moving average of the weights, or None.
+        scaler: loss scaler of fp16, or None.
+        beside: further networks that are trained, by name, such as a critic.
+        step: number of optimizer steps done.
+        images: number of images of these steps, over all epochs and processes.
     """
 
     network: nn.Module
@@ -33,23 +33,24 @@ class TrainingState:
     images: int = 0
 
     def _parameters(self) -> dict[str, nn.Parameter]:
-        """All that the optimizer moves, by name."""
-        named = dict(self.network.named_parameters())
+        """All parameters of the optimizer, by name."""
+        parameters = dict(self.network.named_parameters())
         for prefix, module in self.beside.items():
-            named |= dict(module.named_parameters(prefix=prefix))
-        return named
+            parameters |= dict(module.named_parameters(prefix=prefix))
+        return parameters
 
     @property
     def sampling_network(self) -> nn.Module:
-        """The network to sample from: the average, or the network where none is kept."""
+        """The network to sample from: the moving average, or the network if there is none."""
         return self.ema.network if self.ema else self.network
 
     def tensors(self, keep: bool = True) -> dict[str, Tensor]:
-        """Everything but the sampling network's weights, flat and whole.
+        """Everything except the weights of the sampling network, as full tensors by name.
 
-        Names are ``optimizer.PARAMETER.MOMENT``, ``network.NAME`` (where an average is kept), the name of a
-        network beside it and then its own, such as ``critic.NAME``, ``scaler.scale``, ``scaler.growth`` and
-        ``images``. All processes have to ask; see :func:`sharding.all_whole` for ``keep``.
+        Names are ``optimizer.PARAMETER.MOMENT``, ``network.NAME`` (if there is a moving average), the name of
+        a further network with that of its weight, such as ``critic.NAME``, ``scaler.scale``,
+        ``scaler.growth`` and ``images``. All processes must call this; for ``keep`` see
+        :func:`sharding.all_whole`.
         """
         tensors = {
             f"optimizer.{name}.{key}": torch.as_tensor(value)
@@ -67,7 +68,16 @@ class TrainingState:
         return all_whole(tensors, keep)
 
     def load(self, weights: dict[str, Tensor], tensors: dict[str, Tensor], step: int) -> None:
-        """Become the state that :meth:`tensors` and the sampling network's ``weights`` were taken from."""
+        """Restore a state.
+
+        Args:
+            weights: full tensors of the sampling network.
+            tensors: from :meth:`tensors`.
+            step: number of optimizer steps done.
+
+        Raises:
+            RuntimeError: if they do not fit the networks.
+        """
         load_whole(self.sampling_network, weights)
         load_whole(self.network, _strip_prefix("network.", tensors) or weights)
         for prefix, module in self.beside.items():
@@ -75,28 +85,34 @@ class TrainingState:
         self.optimizer.state.clear()
         parameters = self._parameters()
         for name, value in _strip_prefix("optimizer.", tensors).items():
-            owner, key = name.rsplit(".", 1)
-            parameter = parameters[owner]
+            parameter_name, key = name.rsplit(".", 1)
+            parameter = parameters[parameter_name]
             if value.shape == parameter.shape:
-                # Fused Adam walks memory: moments have to lie in it as their weights do.
+                # Fused Adam needs moments in the memory format of their weights.
                 moment = torch.empty_like(parameter, dtype=value.dtype)
                 value = moment.copy_(spread(value, parameter))
             elif self.optimizer.defaults.get("fused"):
-                value = value.to(parameter.device)  # the count of steps, which a fused kernel reads
+                value = value.to(parameter.device)  # the step count, which fused kernels read
             self.optimizer.state[parameter][key] = value
         if self.scaler is not None and "scaler.scale" in tensors:
-            saved = self.scaler.state_dict()
-            saved["scale"] = tensors["scaler.scale"].item()
-            saved["_growth_tracker"] = int(tensors["scaler.growth"])
-            self.scaler.load_state_dict(saved)
+            scaler = self.scaler.state_dict()
+            scaler["scale"] = tensors["scaler.scale"].item()
+            scaler["_growth_tracker"] = int(tensors["scaler.growth"])
+            self.scaler.load_state_dict(scaler)
         self.step = step
         self.images = int(tensors["images"])
 
 
 @dataclass(frozen=True)
 class Hook:
-    """``run(state)`` after every ``every`` steps; 0 is never. On the main process alone, or on all where
-    weights are sharded, since then no one has them whole."""
+    """A function that is called after every ``every`` steps.
+
+    It runs on the main process only; if weights are sharded, on all, since no process has the full weights.
+
+    Args:
+        every: number of steps between calls; 0 for never.
+        run: called with the state.
+    """
 
     every: int
     run: Callable[[TrainingState], None]

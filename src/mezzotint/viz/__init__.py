@@ -1,1 +1,4 @@
-"""Pictures: grids, animations, the loss curve. uint8 images in, files out; knows nothing of ours."""
+"""Image grids, animations and plots: from uint8 images and numbers to files.
+
+This package imports no other part of Mezzotint.
+"""

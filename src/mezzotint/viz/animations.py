@@ -1,8 +1,7 @@
 """GIF, APNG and WebP from frames.
 
-Viewers and Pillow merge neighbouring frames that are alike and add up their durations, so it is the
-total duration that is kept, not the number of frames. Grey frames are written as they are: one
-grey scale throughout, never adapted to a frame.
+Viewers and Pillow merge equal neighbouring frames and add their durations, so that the number of frames may
+change, but not the total duration. Grey frames are written unchanged, in one grey scale for all frames.
 """
 
 import math
@@ -19,14 +18,15 @@ from .grids import to_pillow
 Format = Literal["gif", "apng", "webp"]
 SUFFIXES: dict[Format, str] = {"gif": ".gif", "apng": ".png", "webp": ".webp"}
 
-
-LONGEST = 655_350  # milliseconds; a GIF counts hundredths of a second in 16 bits
+LONGEST = 655_350
+"""Longest duration of a frame in milliseconds: a GIF counts hundredths of a second in 16 bits."""
 
 
 def frame_duration(fps: float) -> int:
-    """Milliseconds a frame is shown at ``fps``, in the hundredths of a second that GIF counts in.
+    """Duration of a frame at ``fps``, in milliseconds, a multiple of the 10 ms that a GIF counts in.
 
-    Raises ValueError where fps is not above 0 and at most 100, the fastest a GIF can be.
+    Raises:
+        ValueError: if fps is not above 0 and at most 100, the maximum of a GIF.
     """
     if not 0 < fps <= 100:
         raise ValueError(f"fps = {fps}: it must be above 0 and at most 100, a GIF's fastest")
@@ -34,7 +34,18 @@ def frame_duration(fps: float) -> int:
 
 
 def select(moments: int, frames: int) -> list[int]:
-    """At most ``frames`` of ``moments`` indices, evenly spread, the first and the last among them."""
+    """Choose evenly spaced moments, with the first and the last one.
+
+    Args:
+        moments: number of moments to choose from.
+        frames: largest number of indices to return, at least 2.
+
+    Returns:
+        increasing indices in 0..moments - 1.
+
+    Raises:
+        ValueError: if ``frames`` is below 2.
+    """
     if frames < 2:
         raise ValueError(f"a film needs at least 2 frames, not {frames}")
     if moments <= frames:
@@ -43,7 +54,7 @@ def select(moments: int, frames: int) -> list[int]:
 
 
 def _one_palette(frames: list[Image.Image]) -> list[Image.Image]:
-    """Colour frames in one palette made for all of them; grey ones as they are."""
+    """Colour frames with one palette for all of them; grey frames unchanged."""
     if frames[0].mode == "L":
         return frames
     strip = Image.new("RGB", (frames[0].width, frames[0].height * len(frames)))
@@ -62,21 +73,29 @@ def save_animation(
     hold: float = 1.5,
     scale: int = 4,
 ) -> None:
-    """Write an endless animation; the last frame stays for ``hold`` more seconds.
+    """Write an endless animation.
 
-    ``scale`` enlarges each pixel. Raises ValueError on an unknown format, a frame rate that cannot
-    be shown, or no frames.
+    Args:
+        path: file to write.
+        frames: uint8 images (frames, channels, height, width) with 1 or 3 channels.
+        format: "gif", "apng" or "webp".
+        fps: frames per second, above 0 and at most 100.
+        hold: additional seconds for the last frame.
+        scale: factor by which pixels are enlarged, an integer.
+
+    Raises:
+        ValueError: for an unknown format, a duration that a GIF cannot have, or no frames.
     """
     if format not in get_args(Format):
         raise ValueError(f"format = {format!r}: it is one of {', '.join(get_args(Format))}")
     if len(frames) == 0:
         raise ValueError("an animation needs at least one frame")
-    step = frame_duration(fps)
-    if not hold >= 0 or not step + hold * 1000 <= LONGEST:
+    duration = frame_duration(fps)
+    if not hold >= 0 or not duration + hold * 1000 <= LONGEST:
         raise ValueError(
             f"fps = {fps}, hold = {hold}: a frame can be shown for 0 to {LONGEST / 1000} seconds"
         )
-    durations = [step] * len(frames)
+    durations = [duration] * len(frames)
     durations[-1] += round(hold * 100) * 10
     pictures = [to_pillow(frame, scale) for frame in frames]
     settings: dict[str, Any]
@@ -88,8 +107,14 @@ def save_animation(
             settings = {"format": "PNG", "default_image": False}
         case "webp":
             settings = {"format": "WEBP", "lossless": True}
-    first, rest = pictures[0], pictures[1:]
-    first.save(path, save_all=True, append_images=rest, duration=durations, loop=0, **settings)
+    pictures[0].save(
+        path,
+        save_all=True,
+        append_images=pictures[1:],
+        duration=durations,
+        loop=0,
+        **settings,
+    )
 
 
 def side_by_side(
@@ -97,6 +122,15 @@ def side_by_side(
     right: UInt8[Tensor, "*many height width"],
     gap: int = 2,
 ) -> UInt8[Tensor, "*many height wider"]:
-    """Two films of the same length, next to each other."""
-    between = left.new_full((*left.shape[:-1], gap), 96)
-    return torch.cat([left, between, right], dim=-1)
+    """Join two sequences of frames horizontally.
+
+    Args:
+        left: uint8 frames (..., height, width).
+        right: uint8 frames with the same number and height.
+        gap: columns of grey pixels between them.
+
+    Returns:
+        uint8 frames (..., height, width of both and the gap).
+    """
+    separator = left.new_full((*left.shape[:-1], gap), 96)
+    return torch.cat([left, separator, right], dim=-1)

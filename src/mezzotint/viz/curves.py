@@ -9,28 +9,51 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 MOST_POINTS = 2000
-"""Points of the curve: more than a picture has columns says no more."""
+"""Largest number of points of a curve; an image has no more columns that could show them."""
 
 Floats = NDArray[np.float64]
 
 
 def running_mean(values: Floats, span: int) -> Floats:
-    """The mean of each value and the ``span`` before it, of as many as there are at the beginning."""
+    """The mean of each value and the ``span`` values before it, or fewer at the beginning.
+
+    Args:
+        values: (n,).
+        span: number of earlier values.
+
+    Returns:
+        means (n,).
+    """
     sums = np.concatenate([[0.0], np.cumsum(values)])
-    last = np.arange(1, len(values) + 1)
-    first = np.maximum(last - span - 1, 0)
-    means: Floats = (sums[last] - sums[first]) / (last - first)
+    stop = np.arange(1, len(values) + 1)
+    start = np.maximum(stop - span - 1, 0)
+    means: Floats = (sums[stop] - sums[start]) / (stop - start)
     return means
 
 
 def thinned(values: Floats, most: int = MOST_POINTS) -> Floats:
-    """At most ``most`` means of neighbouring values."""
+    """The means of pieces of neighbouring values.
+
+    Args:
+        values: (n,).
+        most: largest number of pieces.
+
+    Returns:
+        means (n,) or (most,), whichever is fewer.
+    """
     pieces = np.array_split(values, min(most, len(values)))
     return np.array([piece.mean() for piece in pieces])
 
 
 def save_loss_curve(path: Path, steps: Sequence[int], losses: Sequence[float], title: str) -> None:
-    """A picture of the loss over the steps, with its running mean, on logarithmic axes."""
+    """Plot the loss over the steps, with its running mean, on a logarithmic scale.
+
+    Args:
+        path: image file to write.
+        steps: step of each entry.
+        losses: mean loss since the previous entry.
+        title: title of the plot.
+    """
     values = np.asarray(losses, np.float64)
     means = running_mean(values, max(1, len(values) // 20))
     x = thinned(np.asarray(steps, np.float64))

@@ -1,4 +1,4 @@
-"""Images side by side, as one image."""
+"""Grids of images, as one image."""
 
 import numpy as np
 from jaxtyping import UInt8
@@ -9,7 +9,16 @@ from torch import Tensor
 def tile(
     images: UInt8[Tensor, "n channels height width"], columns: int, gap: int = 2
 ) -> UInt8[Tensor, "channels total_height total_width"]:
-    """Row after row of ``columns`` images on mid grey, ``gap`` pixels apart."""
+    """Arrange images in rows, on a grey background.
+
+    Args:
+        images: uint8 images (n, channels, height, width).
+        columns: images per row.
+        gap: pixels between images and around the grid.
+
+    Returns:
+        one uint8 image (channels, total height, total width).
+    """
     n, channels, height, width = images.shape
     rows = -(-n // columns)
     canvas = images.new_full(
@@ -23,9 +32,17 @@ def tile(
 
 
 def to_pillow(image: UInt8[Tensor, "channels height width"], scale: int = 1) -> Image.Image:
-    """A Pillow image, grey or RGB, each pixel enlarged to ``scale`` x ``scale``.
+    """Convert an image to Pillow, grey or RGB.
 
-    Raises ValueError where there are neither 1 nor 3 channels.
+    Args:
+        image: uint8 image (channels, height, width).
+        scale: side of the square that a pixel becomes.
+
+    Returns:
+        the Pillow image.
+
+    Raises:
+        ValueError: if there are neither 1 nor 3 channels.
     """
     array = image.cpu().numpy()
     if array.shape[0] not in (1, 3):

@@ -1,5 +1,8 @@
-"""Pictures of an evaluation: samples by class, confusion matrix, worst digits, nearest neighbours;
-and of a sweep."""
+"""Plots of an evaluation and of a sweep.
+
+The report of an evaluation has samples by class, the confusion matrix, the worst samples and nearest
+neighbours.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,11 +17,12 @@ from torch import Tensor
 
 from .grids import tile, to_pillow
 
-INK, PAPER = "#3a2e26", "#b9b3a9"
+INK = "#3a2e26"
+PAPER = "#b9b3a9"
 
 
 def _figure(width: float, height: float) -> Figure:
-    """A figure of that size in inches, without pyplot: what a notebook draws with stays as it is."""
+    """A figure, in inches, without pyplot, whose backend in a notebook does not change."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -44,8 +48,19 @@ def save_report(
     training: UInt8[Tensor, "k channels height width"],
     title: str,
 ) -> None:
-    """One page. ``worst``: images least like their label; ``generated`` beside ``training``, each
-    with its nearest training image below it."""
+    """Write the report of an evaluation, one page.
+
+    Args:
+        path: image file to write.
+        samples: uint8 samples (n, channels, height, width), one row per class.
+        columns: samples per row.
+        confusion: number of samples by (class asked for, class recognized), or None.
+        classes: names of the classes.
+        worst: uint8 images that fit their label least, or None.
+        generated: uint8 images that are nearest to training images.
+        training: nearest training image of each.
+        title: title of the page.
+    """
     figure = _figure(11, 11)
     grid = figure.subplots(2, 2)
     figure.suptitle(title, parse_math=False)
@@ -69,7 +84,7 @@ def save_report(
 
 
 def _rows(above: Tensor, below: Tensor, columns: int) -> list[list[Tensor]]:
-    """Rows of ``above`` and ``below`` in turn."""
+    """Complete rows of ``above`` and ``below``, alternating."""
     rows = []
     for start in range(0, len(above) - columns + 1, columns):
         rows += [list(above[start : start + columns]), list(below[start : start + columns])]
@@ -96,15 +111,23 @@ def save_sweep(
     curves: Mapping[str, Sequence[float]],
     floors: Mapping[str, float],
 ) -> None:
-    """One small plot per measure along the sweep, with its floor as a dashed line."""
+    """Plot the metrics of a sweep, one plot for each.
+
+    Args:
+        path: image file to write.
+        name: name of the setting that varies.
+        settings: its values.
+        curves: values of each metric, by its name, one for each setting.
+        floors: values of metrics for real images, drawn as dashed lines; not every metric has one.
+    """
     figure = _figure(3.4 * len(curves), 3.2)
     grid = figure.subplots(1, len(curves), squeeze=False)
-    for axes, (measure, values) in zip(grid[0], curves.items(), strict=True):
+    for axes, (metric, values) in zip(grid[0], curves.items(), strict=True):
         axes.plot(settings, values, color=INK, marker="o", markersize=4)
-        if measure in floors:
-            axes.axhline(floors[measure], color=PAPER, linestyle="--", label="floor")
+        if metric in floors:
+            axes.axhline(floors[metric], color=PAPER, linestyle="--", label="floor")
             axes.legend(frameon=False)
-        axes.set(xlabel=name, title=measure)
+        axes.set(xlabel=name, title=metric)
         axes.grid(alpha=0.2)
         if 0 < 10 * min(settings) < max(settings):
             axes.set_xscale("log")
