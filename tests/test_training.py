@@ -36,9 +36,9 @@ from mezzotint.training.checkpoint import latest_checkpoint, load_checkpoint, sa
 from mezzotint.training.log import MetricsLog, read_metrics
 from mezzotint.training.monitor import MAX_BAD_STEPS, Diverged, StepResult
 from mezzotint.training.optimizers import learning_rate
-from mezzotint.training.signals import stop_on_signal
 from mezzotint.training.state import TrainingState
 from mezzotint.training.trainer import Hook, Trainer
+from mezzotint.utils.signals import stop_on_signal
 
 
 def bits(state: TrainingState) -> dict[str, Tensor]:

@@ -90,16 +90,28 @@ def read(path: Path) -> tuple[dict[str, Tensor], Recipe, ImageSpec]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
-    try:
-        images = json.loads(metadata["images"])
-        spec = ImageSpec(tuple(images["size"]), images["channels"], tuple(images["classes"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"the header of {path} does not describe images: {error!r}") from error
     if metadata.get("mezzotint") not in FORMATS:
         raise ValueError(
             f"{path} is of format {metadata.get('mezzotint')}, not {FORMATS[-1]}: update mezzotint"
         )
     try:
+        images = json.loads(metadata["images"])
+        spec = ImageSpec(tuple(images["size"]), images["channels"], tuple(images["classes"]))
+        _check_spec(spec)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"the header of {path} does not describe images: {error!r}") from error
+    try:
         return tensors, from_toml(metadata["recipe"], "its recipe"), spec
     except ValueError as error:
         raise ValueError(f"{path} has a header that makes no sense: {error}") from error
+
+
+def _check_spec(spec: ImageSpec) -> None:
+    """Refuse what a stranger's header might say."""
+    numbers = (*spec.size, spec.channels)
+    if len(spec.size) != 2 or not all(type(n) is int and 0 < n <= 65_536 for n in numbers):
+        raise ValueError(f"size {spec.size} and {spec.channels} channels")
+    if not all(isinstance(name, str) for name in spec.classes):
+        raise ValueError("classes are names")
+    if len(set(spec.classes)) != len(spec.classes):
+        raise ValueError("two classes have the same name")

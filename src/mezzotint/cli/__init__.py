@@ -10,6 +10,7 @@ from cyclopts import App, Group
 
 from .. import __version__
 from ..utils.console import safe_streams
+from ..utils.signals import exit_on_signal
 
 HELP = """Train class-conditional diffusion models on small images, and draw from them.
 
@@ -89,7 +90,7 @@ def main(tokens: Sequence[str] | None = None) -> None:
     tokens = list(sys.argv[1:] if tokens is None else tokens)
     debug = DEBUG in tokens or bool(os.environ.get("MEZZOTINT_DEBUG"))
     tokens = [token for token in tokens if token != DEBUG]
-    with safe_streams():
+    with safe_streams(), exit_on_signal():
         _run(tokens, debug)
 
 

@@ -1,5 +1,6 @@
 """A data set in memory: uint8 images, labels and the names of the classes."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -69,6 +70,14 @@ class ImageData:
     def spec(self) -> ImageSpec:
         """What a network must know of these images."""
         return ImageSpec(self.size, self.channels, self.classes)
+
+    def fingerprint(self) -> str:
+        """A hash of classes, labels and images; of more than 200 MB of images, of a thousand of them."""
+        digest = hashlib.sha256(repr((self.classes, tuple(self.images.shape))).encode())
+        digest.update(self.labels.numpy().tobytes())
+        stride = 1 if self.images.numel() <= 2e8 else max(1, len(self) // 1000)
+        digest.update(self.images[::stride].contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def counts(self) -> dict[str, int]:
         """How many images each class has."""

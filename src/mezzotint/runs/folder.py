@@ -26,10 +26,10 @@ from ..sampling import round_robin_labels
 from ..training.checkpoint import MODEL, save_checkpoint
 from ..training.log import MetricsLog
 from ..training.sharding import all_whole
-from ..training.signals import Stopped
 from ..training.state import Hook, TrainingState
 from ..training.trainer import Trainer
 from ..utils.files import whole_file
+from ..utils.signals import Stopped
 from ..viz.curves import save_loss_curve
 from ..viz.grids import tile, to_pillow
 

@@ -53,13 +53,13 @@ class InitialModel:
                 np.savez_compressed(file, images=self.samples.numpy())
 
 
-def find_initial(recipe: Recipe, spec: ImageSpec, folder: Path) -> InitialModel | None:
+def find_initial(recipe: Recipe, spec: ImageSpec, folder: Path | None) -> InitialModel | None:
     """The model that a recipe distills or refines, if it does.
 
     Args:
         recipe: which names it in ``[objective]``.
         spec: of the images to train on.
-        folder: of the run, whose own copies are taken where it has them.
+        folder: of a run that goes on, whose own copies are taken where it has them.
 
     Raises:
         FileNotFoundError: where there is no such model.
@@ -70,7 +70,7 @@ def find_initial(recipe: Recipe, spec: ImageSpec, folder: Path) -> InitialModel 
     if name is None:
         return None
     key = f"objective.{objective.initial_key}"
-    path = _weights_path(name, folder)
+    path = find_weights(name) if folder is None else _weights_path(name, folder)
     if objective.sha256 is not None and sha256(path) != objective.sha256:
         raise RecipeError(
             f"{key} = {name!r} is not the model this recipe was made for: the SHA-256 of {path} is"
@@ -89,7 +89,7 @@ def find_initial(recipe: Recipe, spec: ImageSpec, folder: Path) -> InitialModel 
         raise RecipeError(
             f"objective.images = {objective.images}: at least one for each of {len(spec.classes)} classes"
         )
-    samples = _broadcast(lambda: _saved_samples(folder))
+    samples = None if folder is None else _broadcast(lambda: _saved_samples(folder))
     if samples is None:
         model = from_parts(initial_recipe, spec, tensors, device)
         samples = sample_distributed(model, objective.images, recipe.seed, guidance=1.0).images

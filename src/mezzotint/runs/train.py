@@ -1,7 +1,7 @@
 """A training run, from a recipe to a folder (``runs/folder.py`` says what is in it)."""
 
-import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from .. import build
@@ -9,64 +9,16 @@ from ..data import ImageData
 from ..recipe.fields import RecipeError
 from ..recipe.presets import as_recipe
 from ..recipe.schema import Recipe
-from ..recipe.toml import differences, from_toml
 from ..samplers import make_grid, make_sampler
-from ..training.checkpoint import latest_checkpoint, load_checkpoint
-from ..training.signals import Stopped
 from ..training.trainer import Trainer
 from ..utils.console import warn
 from ..utils.device import prepare
-from ..utils.processes import processes
+from ..utils.processes import Processes, processes
+from ..utils.signals import Stopped
+from .claim import check_new, new_run, resumed_run
 from .folder import RunFolder, check_tracker
 from .initial import InitialModel, find_initial
-
-
-def new_folder(recipe: Recipe, out: Path | None) -> Path:
-    """A folder for a new run. Raises RecipeError where ``out`` exists: runs are never overwritten."""
-    folder = out or Path("runs") / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    if folder.exists():
-        raise RecipeError(
-            f"{folder} exists, and a run is never overwritten:"
-            f" continue it with --resume {folder}, or choose another --out"
-        )
-    return folder
-
-
-def recipe_of_run(folder: Path) -> Recipe:
-    """The recipe a run was started with. Raises RecipeError where ``folder`` is no run."""
-    path = folder / "recipe.toml"
-    if not path.is_file():
-        raise RecipeError(f"{folder} is no run to resume: it holds no recipe.toml")
-    return from_toml(path.read_text(encoding="utf-8"), str(path))
-
-
-def check_resume(folder: Path, recipe: Recipe, changes: str) -> None:
-    """Refuse to resume ``folder`` with another recipe than its own, unless changes are allowed; another
-    optimizer or objective never is."""
-    before = recipe_of_run(folder)
-    if before.training.optimizer != recipe.training.optimizer:
-        raise RecipeError(
-            f"{folder} was trained with {before.training.optimizer!r}, whose moments say nothing to"
-            f" {recipe.training.optimizer!r}: training.optimizer cannot change within a run"
-        )
-    if before.objective.name != recipe.objective.name:
-        raise RecipeError(
-            f"{folder} was trained for {before.objective.name!r}: objective.name cannot change within"
-            f" a run, to {recipe.objective.name!r}"
-        )
-    for key in ("teacher", "reference", "sha256", "images"):
-        old, new = (getattr(r.objective, key, None) for r in (before, recipe))
-        if old != new:
-            raise RecipeError(
-                f"objective.{key} cannot change within a run, from {old!r} to {new!r}: what training began"
-                " from is kept in its folder"
-            )
-    changed = differences(before, recipe)
-    if changed and changes != "allow":
-        raise RecipeError(
-            f"{folder} was started with another recipe; changed: {'; '.join(changed)}."
-            " Resume without these, or say --changes allow"
-        )
+from .resume import check_resume, load_newest, recipe_of_run, record_data
 
 
 def train(
@@ -103,9 +55,9 @@ def train(
         if out is not None:
             raise RecipeError("a resumed run goes on in its own folder: leave out --out")
         check_resume(Path(resume), recipe, changes)
-    folder = Path(resume) if resume is not None else new_folder(recipe, Path(out) if out else None)
+    elif out is not None:
+        check_new(Path(out))
     group = processes()
-    folder = group.from_main(folder)  # the first process's clock names it
     if not group.is_main:
         log = _silent
     with group.main_first():  # which decodes pictures into the cache, if there are any
@@ -114,11 +66,15 @@ def train(
     log(f"{len(data):,} images of {data.size[0]}x{data.size[1]}x{data.channels}; {counts}")
     for warning in data.warnings():
         log(f"warning: {warning}")
-    initial = find_initial(recipe, data.spec, folder)
+    initial = find_initial(recipe, data.spec, Path(resume) if resume else None)
     trainer = make_trainer(recipe, data, initial)
-    if resume is not None:
-        _continue(trainer, folder, log)
-    with RunFolder(folder, recipe, trainer) as run:
+    with ExitStack() as stack:
+        folder = _claim(stack, group, recipe, out, resume)
+        if resume is not None:
+            load_newest(trainer, folder, changes, log)
+        if group.is_main and (difference := record_data(data, folder)):
+            log(f"warning: {difference}")
+        run = stack.enter_context(RunFolder(folder, recipe, trainer))
         if group.is_main and initial is not None:
             initial.save(folder)
         parameters = sum(p.numel() for p in trainer.state.network.parameters())
@@ -129,6 +85,28 @@ def train(
         group.wait()
     if stopped.signal is not None:
         raise StoppedBySignal(folder, stopped)
+    return folder
+
+
+def _claim(
+    stack: ExitStack,
+    group: Processes,
+    recipe: Recipe,
+    out: str | Path | None,
+    resume: str | Path | None,
+) -> Path:
+    """The run's folder, locked by the main process until the stack ends; all fail together."""
+    folder: Path | None = None
+    fault = ""
+    if group.is_main:
+        claim = resumed_run(Path(resume)) if resume else new_run(recipe, Path(out) if out else None)
+        try:
+            folder = stack.enter_context(claim)
+        except (RecipeError, OSError) as error:
+            fault = str(error)
+    folder, fault = group.from_main((folder, fault))
+    if folder is None:
+        raise RecipeError(fault)
     return folder
 
 
@@ -169,13 +147,3 @@ class StoppedBySignal(Exception):
             f"stopped at step {stopped.step:,}, saved; go on with: mezzotint train --resume {folder}"
         )
         self.signal = stopped.signal
-
-
-def _continue(trainer: Trainer, folder: Path, log: Callable[[str], None]) -> None:
-    group = trainer.processes
-    newest = latest_checkpoint(folder / "checkpoints") if group.is_main else None
-    checkpoint = group.from_main(newest)  # all go on from the one that the first chooses
-    if checkpoint is None:
-        raise RecipeError(f"{folder} holds no whole checkpoint to resume from")
-    load_checkpoint(checkpoint, trainer.state)
-    log(f"resuming from {checkpoint}")

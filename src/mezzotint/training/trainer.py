@@ -25,13 +25,13 @@ from ..utils.device import deterministic, pick_precision, place, processor
 from ..utils.processes import processes
 from ..utils.progress import bar
 from ..utils.randomness import Stream, derived_seed, generator
+from ..utils.signals import Stopped, StopRequest, stop_on_signal
 from .batches import balanced_rows, batch_indices, batch_parts, rows_of_process
 from .ema import Ema
 from .monitor import Monitor, StepResult
 from .muon import Muon
 from .optimizers import adam_groups, check_beside, learning_rate, total_norm
 from .sharding import shard, whole
-from .signals import Stopped, StopRequest, stop_on_signal
 from .state import Hook, TrainingState
 
 

@@ -105,6 +105,7 @@ def processes() -> Processes:
         if not is_launched(os.environ):
             return Processes(0, 1, pick_device())
         _join()
+    _patient_group()  # made now, when all are here
     return Processes(dist.get_rank(), dist.get_world_size(), _own_device())
 
 

@@ -1,0 +1,116 @@
+"""Going on with an earlier run: by its own recipe, with its own classes, from its newest valid checkpoint."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..data import ImageData
+from ..recipe.fields import RecipeError
+from ..recipe.schema import Recipe
+from ..recipe.toml import differences, from_toml
+from ..training.checkpoint import latest_checkpoint, load_checkpoint
+from ..training.trainer import Trainer
+from ..utils.classes import check_same
+from ..utils.files import whole_file
+
+DATA = "data.json"
+"""What the images were when the run began."""
+
+
+def recipe_of_run(folder: Path) -> Recipe:
+    """The recipe a run was started with. Raises RecipeError where ``folder`` is no run."""
+    path = folder / "recipe.toml"
+    if not path.is_file():
+        raise RecipeError(f"{folder} is no run to resume: it holds no recipe.toml")
+    return from_toml(path.read_text(encoding="utf-8"), str(path))
+
+
+def check_resume(folder: Path, recipe: Recipe, changes: str) -> None:
+    """Refuse to resume ``folder`` with another recipe than its own, unless changes are allowed; another
+    optimizer or objective never is."""
+    before = recipe_of_run(folder)
+    if before.training.optimizer != recipe.training.optimizer:
+        raise RecipeError(
+            f"{folder} was trained with {before.training.optimizer!r}, whose moments say nothing to"
+            f" {recipe.training.optimizer!r}: training.optimizer cannot change within a run"
+        )
+    if before.objective.name != recipe.objective.name:
+        raise RecipeError(
+            f"{folder} was trained for {before.objective.name!r}: objective.name cannot change within"
+            f" a run, to {recipe.objective.name!r}"
+        )
+    for key in ("teacher", "reference", "sha256", "images"):
+        old, new = (getattr(r.objective, key, None) for r in (before, recipe))
+        if old != new:
+            raise RecipeError(
+                f"objective.{key} cannot change within a run, from {old!r} to {new!r}: what training began"
+                " from is kept in its folder"
+            )
+    changed = differences(before, recipe)
+    if changed and changes != "allow":
+        raise RecipeError(
+            f"{folder} was started with another recipe; changed: {'; '.join(changed)}."
+            " Resume without these, or say --changes allow"
+        )
+
+
+def load_newest(trainer: Trainer, folder: Path, changes: str, log: Callable[[str], None]) -> None:
+    """Set a trainer to the newest valid checkpoint of a run.
+
+    Args:
+        trainer: of the run's recipe.
+        folder: of the run.
+        changes: "allow", if the classes may have other names than before.
+        log: takes what there is to say.
+
+    Raises:
+        RecipeError: if there is no checkpoint, or its classes are not those of the data.
+    """
+    group = trainer.processes
+    newest = latest_checkpoint(folder / "checkpoints") if group.is_main else None
+    checkpoint = group.from_main(newest)  # all go on from the one that the first chooses
+    if checkpoint is None:
+        raise RecipeError(f"{folder} holds no whole checkpoint to resume from")
+    spec = load_checkpoint(checkpoint, trainer.state)
+    try:
+        check_same(spec.classes, trainer.spec.classes, str(folder))
+    except ValueError as error:
+        if changes != "allow":
+            raise RecipeError(
+                f"{error}; give the data back their classes, or say --changes allow"
+            ) from None
+        log(f"warning: {error}")
+    log(f"resuming from {checkpoint}")
+
+
+def record_data(data: ImageData, folder: Path) -> str | None:
+    """Note what the images of a run are, if that is not noted yet.
+
+    Returns:
+        In words, how they differ from those that the run began with; None if they do not.
+    """
+    path = folder / DATA
+    now: dict[str, Any] = {
+        "images": len(data),
+        "classes": data.counts(),
+        "fingerprint": data.fingerprint(),
+    }
+    if not path.is_file():
+        with whole_file(path) as temporary:
+            temporary.write_text(json.dumps(now, indent=1), encoding="utf-8")
+        return None
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before["fingerprint"] == now["fingerprint"]:
+            return None
+        counts = {k: v for k, v in before["classes"].items() if now["classes"].get(k) != v}
+        changed = ", ".join(
+            f"{k} {v:,}, now {now['classes'].get(k, 0):,}" for k, v in counts.items()
+        )
+        return (
+            f"the images are not those that the run began with: {before['images']:,} then,"
+            f" {len(data):,} now{f' ({changed})' if changed else ''}; the end will differ"
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{path} is damaged: whether the images are still the same is not known"
