@@ -11,17 +11,21 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mezzotint import build
+from common import tiny_recipe
+from mezzotint import build, weights
 from mezzotint.cli import main
-from mezzotint.data import ImageData
+from mezzotint.data import ImageData, ImageSpec
 from mezzotint.recipe.schema import Data
+from models import random_weights
+
+T = TypeVar("T")
 
 SIDE = 8
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 12345\n"
@@ -65,7 +69,7 @@ def classes_of(root: Path, counts: Mapping[str, int], first: int = 0) -> Path:
 
 
 def zipped(folder: Path, path: Path, name: Callable[[str], str] = str) -> Path:
-    """An archive of what is in ``folder``, each member named as ``name`` makes it of its path with slashes."""
+    """An archive of what is in ``folder``, each member named as ``name`` makes it of its path."""
     with zipfile.ZipFile(path, "w") as opened:
         for file in sorted(p for p in folder.rglob("*") if p.is_file()):
             member = zipfile.ZipInfo(name(str(file.relative_to(folder.parent))))
@@ -119,11 +123,19 @@ def says(words: str, part: str | int) -> bool:
 
 def plain(text: str, *folders: Path) -> str:
     """``text`` without progress bars and without these folders."""
-    lines = [line for line in re.split(r"[\r\n]+", text) if "%|" not in line and "it/s" not in line]
-    whole = "\n".join(lines)
+    bar = re.compile(r"\d%\||\[\d\d:\d\d")
+    whole = "\n".join(line for line in re.split(r"[\r\n]+", text) if not bar.search(line))
     for folder in folders:
         whole = whole.replace(str(folder), "")
     return whole
+
+
+def attempt(call: Callable[[], T]) -> tuple[T | None, str]:
+    """What ``call`` returns, or None and the words in which it is refused."""
+    try:
+        return call(), ""
+    except (ValueError, OSError) as error:
+        return None, str(error)
 
 
 @dataclass(frozen=True)
@@ -137,13 +149,8 @@ class Eye:
         """The data set as a recipe's ``[data]`` has it. Only what the command line would tell in a line
         is taken for a refusal: anything else that is raised is a fault."""
         self.capsys.readouterr()
-        data, told = None, ""
-        try:
-            data = build.load_data(Data(name=name, **options), split)
-        except (ValueError, OSError) as error:
-            told = str(error)
-        else:
-            told = "\n".join(data.warnings())
+        data, told = attempt(lambda: build.load_data(Data(name=name, **options), split))
+        told = told if data is None else "\n".join(data.warnings())
         heard = self.capsys.readouterr()
         return Seen(data, plain("\n".join([heard.out, heard.err, told]), self.folder))
 
@@ -196,3 +203,18 @@ def is_linked(path: Path, target: Path | str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(target)
     return path
+
+
+def drawn(eye: Eye, classes: tuple[str, ...], word: str) -> str | None:
+    """The class of which ``sample MODEL word`` draws an image, or None where it is refused by name."""
+    recipe, spec = tiny_recipe(), ImageSpec((8, 8), 1, classes)
+    model = eye.folder / "model.safetensors"
+    weights.write(model, random_weights(recipe, spec), recipe, spec)
+    out = eye.folder / "drawn.npz"
+    status, words = eye.run("sample", model, word, "--out", out, "--steps", "1")
+    if status:
+        assert word in words, words
+        assert not out.exists()
+        return None
+    (label,) = np.load(out)["labels"].tolist()
+    return classes[label]

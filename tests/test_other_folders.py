@@ -1,36 +1,22 @@
-"""Folders and archives as other people have them: cases D35 to D39, and others of their kind.
+"""Folders and archives as other people have them: cases D35, D36 and D39, and others of their kind.
 
 Where there is more than one right way (read, or refused in words), each is taken, and silence is not.
 """
 
-import os
 import re
 import shutil
-import subprocess
-import sys
-import unicodedata
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-import mezzotint
-from common import tiny_recipe
-from mezzotint import weights
-from mezzotint.data import ImageSpec
-from mezzotint.data.samples import read_images
-from models import random_weights
 from other_files import (
-    TINY,
     Eye,
     Seen,
     classes_of,
     draw,
-    escaped,
-    named,
+    drawn,
     numbers,
-    pixels,
     says,
     zipped,
 )
@@ -208,21 +194,6 @@ def test_d36_so_they_are_in_an_archive(eye: Eye, root: Path) -> None:
     assert check_order(eye.look(f"folder:{path}"), counts) == tuple(counts)
 
 
-def drawn(eye: Eye, classes: tuple[str, ...], word: str) -> str | None:
-    """The class of which ``sample MODEL word`` draws an image, or None where it is refused by name."""
-    recipe, spec = tiny_recipe(), ImageSpec((8, 8), 1, classes)
-    model = eye.folder / "model.safetensors"
-    weights.write(model, random_weights(recipe, spec), recipe, spec)
-    out = eye.folder / "drawn.npz"
-    status, words = eye.run("sample", model, word, "--out", out, "--steps", "1")
-    if status:
-        assert word in words, words
-        assert not out.exists()
-        return None
-    (label,) = np.load(out)["labels"].tolist()
-    return classes[label]
-
-
 ONE_TO_FIVE = ("1", "2", "3", "4", "5")
 
 
@@ -249,175 +220,6 @@ def test_d36_a_number_never_means_another_class(
     if classes == ("1.5", "2.5", "3.5"):  # 1 is no name of a class, and may be its number
         right = found if found == "2.5" else None
     assert found == right
-
-
-# --- D37: names that are not UTF-8.
-
-
-def read_or_escaped(eye: Eye, name: str, count: int, bad: bytes) -> Seen:
-    """All is read, or refused with the name in escapes."""
-    seen = eye.look(name)
-    if seen.data is None:
-        assert escaped(seen.words, bad), ascii(seen.words)
-    else:
-        assert len(seen.images) + len(eye.look(name, "test").images) == count
-    return seen
-
-
-def test_d37_a_file(eye: Eye, root: Path) -> None:
-    classes_of(root, {"cat": 12, "dog": 11})
-    draw(named(root / "dog", LATIN + b".png"), 23)
-    read_or_escaped(eye, f"folder:{root}", 24, LATIN)
-
-
-def test_d37_a_class_is_read_trained_on_and_drawn(eye: Eye, root: Path) -> None:
-    place = named(root, LATIN)
-    classes_of(root, {"cat": 12, place.name: 12})
-    if read_or_escaped(eye, f"folder:{root}", 24, LATIN).data is None:
-        return
-    recipe = tiny_recipe(data={"name": f"folder:{root}"}, training={"steps": 2})
-    run = mezzotint.train(recipe, eye.folder / "run", log=lambda text: None)
-    model = mezzotint.load(run)
-    assert len(model.spec.classes) == 2
-    assert model.sample([1]).shape == (1, 1, 8, 8)
-    for word in ("cat", place.name):
-        status, words = eye.run("sample", run, word, "--out", "x.png")
-        assert status == 0, ascii(words)
-
-
-def test_d37_the_folder_itself(eye: Eye, root: Path) -> None:
-    place = classes_of(named(root, LATIN), PETS)
-    read_or_escaped(eye, f"folder:{place}", 24, LATIN)
-    recipe = tiny_recipe(training={"steps": 2}, data={"name": f"folder:{place}"})
-    try:
-        run = mezzotint.train(recipe, eye.folder / "run", log=lambda text: None)
-    except (ValueError, OSError) as error:
-        assert escaped(str(error), LATIN), ascii(str(error))
-        assert not isinstance(error, UnicodeError)
-    else:
-        assert mezzotint.load(run).spec.classes == ("cat", "dog")
-
-
-@pytest.mark.parametrize("where", ["file", "class"])
-def test_d37_in_an_archive(eye: Eye, root: Path, where: str) -> None:
-    classes_of(root, {"cat": 12, "dogX" if where == "class" else "dog": 12})
-    if where == "file":
-        (root / "dog" / "000.png").rename(root / "dog" / "dogX.png")
-    path = zipped(root, root.with_suffix(".zip"))
-    path.write_bytes(path.read_bytes().replace(b"dogX", b"dog\xe9"))
-    assert b"dog\xe9" in path.read_bytes()
-    seen = read_or_escaped(eye, f"folder:{path}", 24, b"dog\xe9")
-    assert seen.data is None or len(seen.images.classes) == 2
-
-
-def test_d37_a_broken_picture_is_named_in_escapes(eye: Eye, root: Path) -> None:
-    bad = named(classes_of(root, PETS) / "dog", LATIN + b".png")
-    bad.write_bytes(b"no picture")
-    seen = eye.look(f"folder:{root}")
-    assert seen.data is None
-    assert escaped(seen.words, LATIN), ascii(seen.words)
-
-
-@pytest.mark.slow
-def test_d37_and_so_it_is_where_a_terminal_is_strict(root: Path) -> None:
-    """In a process of its own: what is captured here takes other characters than a terminal does."""
-    bad = named(classes_of(root, PETS) / "dog", LATIN + b".png")
-    bad.write_bytes(b"no picture")
-    (root.parent / "tiny.toml").write_text(TINY)
-    result = subprocess.run(
-        [sys.executable, "-m", "mezzotint", "doctor", f"folder:{root}", "--recipe", "tiny.toml"],
-        cwd=root.parent,
-        capture_output=True,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-    )
-    said = (result.stdout + result.stderr).decode("utf-8")
-    assert result.returncode == 0, said
-    assert escaped(said, LATIN), said
-    assert "cat 11" in said
-
-
-# --- D38: two spellings of one name.
-
-NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
-
-
-@pytest.fixture
-def both(root: Path) -> Path:
-    """A folder for each spelling, with twelve pictures in each."""
-    try:
-        return classes_of(root, {NFC: 12, NFD: 12})
-    except FileExistsError:
-        pytest.skip("this file system knows one spelling alone")
-
-
-def one_class_or_code_points(seen: Seen, count: int, others: int = 0) -> None:
-    if seen.data is None:
-        assert re.search(r"(?i)(u\+|\\u|\\x|0x)0*e9\b", seen.words), ascii(seen.words)
-        assert "0301" in seen.words, ascii(seen.words)
-        return
-    assert len(seen.images.classes) == 1 + others, "two classes that look the same"
-    assert len(seen.images) == count
-
-
-def test_d38_side_by_side_they_are_one_class(eye: Eye, both: Path) -> None:
-    train = eye.look(f"folder:{both}")
-    if train.data is None:
-        one_class_or_code_points(train, 0)
-        return
-    assert len(train.images.classes) == 1, "two classes that look the same"
-    test = eye.look(f"folder:{both}", "test")
-    assert sorted(numbers(train.images) + numbers(test.images)) == list(range(24))
-
-
-def test_d38_and_in_an_archive(eye: Eye, root: Path) -> None:
-    with zipfile.ZipFile(root.with_suffix(".zip"), "w") as opened:
-        for k, name in enumerate((NFC, NFD)):
-            for n in range(12):
-                content = draw(eye.folder / "one.png", 12 * k + n).read_bytes()
-                opened.writestr(f"pics/{name}/{n:03}.png", content)
-                opened.writestr(f"pics/dog/{12 * k + n:03}.png", content)
-    train, test = (eye.look(f"folder:{root.with_suffix('.zip')}", s) for s in ("train", "test"))
-    count = 48 - (len(test.images) if test.data is not None else 0)
-    one_class_or_code_points(train, count, others=1)
-
-
-@pytest.mark.parametrize("spellings", [(NFC, NFD), (NFD, NFC)], ids=["NFC-NFD", "NFD-NFC"])
-def test_d38_across_train_and_test_they_are_one_class(
-    eye: Eye, root: Path, spellings: tuple[str, str]
-) -> None:
-    for k, (split, name) in enumerate(zip(("train", "test"), spellings, strict=True)):
-        classes_of(root / split, {name: 12, "dog": 12}, first=24 * k)
-    train, test = eye.look(f"folder:{root}"), eye.look(f"folder:{root}", "test")
-    if test.data is None:
-        one_class_or_code_points(test, 0)
-        return
-    assert train.images.classes == test.images.classes
-    assert set(numbers(test.images)) == set(range(24, 48))
-    name = train.images.classes[0 if train.images.classes[1] == "dog" else 1]
-    assert unicodedata.normalize("NFC", name) == NFC
-    assert test.images.counts() == {name: 12, "dog": 12}
-
-
-@pytest.mark.parametrize("spellings", [(NFC, NFD), (NFD, NFC)], ids=["NFC-NFD", "NFD-NFC"])
-def test_d38_a_class_is_found_by_either(eye: Eye, root: Path, spellings: tuple[str, str]) -> None:
-    known, word = spellings
-    assert drawn(eye, ("cat", known), word) == known
-
-
-@pytest.mark.parametrize("spellings", [(NFC, NFD), (NFD, NFC)], ids=["NFC-NFD", "NFD-NFC"])
-def test_d38_samples_to_be_measured_are_found_by_either(
-    root: Path, spellings: tuple[str, str]
-) -> None:
-    known, word = spellings
-    found = read_images(classes_of(root, {"cat": 3, word: 3}), ("cat", known))
-    assert found.labels is not None
-    assert sorted(found.labels.tolist()) == [0, 0, 0, 1, 1, 1]
-
-
-def test_d38_names_of_classes_in_an_array(eye: Eye, root: Path) -> None:
-    images, path = np.stack([pixels(k) for k in range(40)]), eye.folder / "images.npz"
-    np.savez(path, images=images, labels=np.arange(40) % 2, classes=np.array([NFC, NFD]))
-    one_class_or_code_points(eye.look(f"npz:{path}"), 36)
 
 
 # --- D39: archives of other systems.
