@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from common import tiny_recipe
+from common import idx_file, tiny_recipe
 from mezzotint import build, weights
 from mezzotint.cli import main
 from mezzotint.data import ImageData, ImageSpec
@@ -218,3 +218,17 @@ def drawn(eye: Eye, classes: tuple[str, ...], word: str) -> str | None:
         return None
     (label,) = np.load(out)["labels"].tolist()
     return classes[label]
+
+
+def write_npz(path: Path, count: int) -> str:
+    images = np.stack([pixels(k) for k in range(count)])
+    np.savez(path.with_suffix(".npz"), images=images, labels=np.arange(count) % 2)
+    return f"npz:{path.with_suffix('.npz')}"
+
+
+def write_idx(path: Path, count: int) -> str:
+    images = np.stack([pixels(k) for k in range(count)])
+    path.with_name("my-images-idx3").write_bytes(idx_file(images))
+    labels = (np.arange(count) % 2).astype(np.uint8)
+    path.with_name("my-labels-idx1").write_bytes(idx_file(labels))
+    return f"idx:{path.with_name('my-images-idx3')}"

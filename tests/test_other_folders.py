@@ -146,6 +146,14 @@ def test_d35_a_train_among_vehicles_stays_one(eye: Eye, root: Path, names: tuple
     assert seen.says("train") if seen.data is None else seen.images.classes == names
 
 
+def test_d35_nor_are_folders_of_systems(eye: Eye, root: Path) -> None:
+    classes_of(root, PETS)
+    for name in ("__MACOSX", ".ipynb_checkpoints"):
+        (root / name / "cat").mkdir(parents=True)
+        (root / name / "cat" / "._000.png").write_bytes(b"\0\5\x16\7\0\2\0\0")
+    assert eye.look(f"folder:{root}").images.classes == ("cat", "dog")
+
+
 # --- D36: numbers as names.
 
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import struct
-import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -444,12 +443,3 @@ def test_d42_a_pipe_is_not_waited_for(eye: Eye, root: Path, name: str) -> None:
         signal.signal(signal.SIGALRM, before)
     assert "waits" not in seen.words
     assert set(numbers(seen.images)) == set(range(18))
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="names of this kind are not allowed")
-def test_d42_pictures_in_folders_of_systems_are_no_class(eye: Eye, root: Path) -> None:
-    for name in ("__MACOSX", ".ipynb_checkpoints"):
-        (root / name / "cat").mkdir(parents=True)
-        (root / name / "cat" / "._000.png").write_bytes(b"\0\5\x16\7\0\2\0\0")
-    seen = look(eye, root)
-    assert seen.images.classes == ("cat", "dog")
