@@ -1,5 +1,5 @@
-"""What must not be remembered: pixels that were written to in memory, and faults that pass. Cases D46 and D47,
-and others of their kind."""
+"""What must not be remembered: what was written to images in memory, and faults that pass. Cases D46 and
+D47, and others of their kind."""
 
 import builtins
 import errno
