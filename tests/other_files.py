@@ -8,7 +8,7 @@ import re
 import struct
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,6 +49,11 @@ def numbers(data: ImageData) -> list[int]:
     """Which of our pictures are in ``data``, in its order; each whole, and grey."""
     assert data.images.shape[1:] == (1, SIDE, SIDE)
     return [_known()[image.numpy().tobytes()] for image in data.images]
+
+
+def all_numbers(parts: Iterable[ImageData]) -> list[int]:
+    """Which of our pictures are in several sets of data, in order of number."""
+    return sorted(number for part in parts for number in numbers(part))
 
 
 def draw(path: Path, number: int, kind: str = "PNG") -> Path:
@@ -153,6 +158,12 @@ class Eye:
         told = told if data is None else "\n".join(data.warnings())
         heard = self.capsys.readouterr()
         return Seen(data, plain("\n".join([heard.out, heard.err, told]), self.folder))
+
+    def parts(self, name: str, **options: Any) -> list[ImageData]:
+        """What both splits hold together; of so few pictures that none is left for testing, all."""
+        train, test = (self.look(name, split, **options) for split in ("train", "test"))
+        assert test.data is not None or "test" in test.words, test.words
+        return [train.images] if test.data is None else [train.images, test.data]
 
     def run(self, *arguments: object) -> tuple[int, str]:
         """Exit status and words of the command line."""
