@@ -62,7 +62,7 @@ def check_refusal(seen: Seen, path: Path, arrays: dict[str, Any], culprit: str) 
     where it is the shape, also the arrays there are."""
     assert seen.says(path.name), seen.words
     array = np.asarray(arrays[culprit])
-    usual = array.ndim == (1 if culprit == "labels" else 3)
+    usual = array.dtype == object or array.ndim == (1 if culprit == "labels" else 3)
     for name in [culprit] if usual else arrays:
         assert says_array(seen.words, name), f"{name} is there: {seen.words}"
     shape = r"\D{1,3}".join(map(str, array.shape))

@@ -238,7 +238,7 @@ def doctor(eye: Eye, name: str) -> list[str]:
     """Its lines about copies."""
     status, words = eye.run("doctor", name, "--recipe", "tiny.toml")
     assert status == 0, words
-    kinds = re.compile(r"cop(y|ies)|identical|same|duplicate|also in", re.IGNORECASE)
+    kinds = re.compile(r"cop(y|ies|ied)|identical|same|duplicate|also in", re.IGNORECASE)
     return [line for line in words.splitlines() if kinds.search(line)]
 
 
