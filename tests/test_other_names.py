@@ -87,8 +87,10 @@ def test_d37_a_class_is_read_trained_on_and_drawn(eye: Eye, root: Path) -> None:
 def test_d37_the_folder_itself(eye: Eye, root: Path) -> None:
     place = classes_of(named(root, LATIN), PETS)
     read_or_escaped(eye, f"folder:{place}", 24, LATIN)
-    recipe = tiny_recipe(training={"steps": 2}, data={"name": f"folder:{place}"})
-    run, words = attempt(lambda: mezzotint.train(recipe, eye.folder / "run", log=lambda text: None))
+    changes = {"training": {"steps": 2}, "data": {"name": f"folder:{place}"}}
+    out = eye.folder / "run"
+    silent: Any = lambda text: None  # noqa: E731
+    run, words = attempt(lambda: mezzotint.train(tiny_recipe(**changes), out, log=silent))
     if run is None:
         assert escaped(words, LATIN), ascii(words)
         assert "codec" not in words, ascii(words)

@@ -79,17 +79,42 @@ def read(path: Path) -> tuple[dict[str, Tensor], Recipe, ImageSpec]:
     Raises:
         ValueError: if the file is damaged or not a weights file of Mezzotint.
     """
+    metadata, tensors = _open(path, with_tensors=True)
+    recipe, spec = _parse(path, metadata)
+    return tensors, recipe, spec
+
+
+def read_header(path: Path) -> tuple[Recipe, ImageSpec]:
+    """Read what a weights file says of itself, without its weights.
+
+    Args:
+        path: file to read.
+
+    Returns:
+        The recipe, and the shape and classes of the images.
+
+    Raises:
+        ValueError: if the file is damaged or not a weights file of Mezzotint.
+    """
+    metadata, _ = _open(path, with_tensors=False)
+    return _parse(path, metadata)
+
+
+def _open(path: Path, with_tensors: bool) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if "recipe" not in metadata or "images" not in metadata:
-                raise ValueError(
-                    f"{path} has no recipe in its header: it was not written by mezzotint"
-                    " (saved_model.pth of the original goes through `mezzotint import`)"
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys() if with_tensors else []
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+
+
+def _parse(path: Path, metadata: dict[str, str]) -> tuple[Recipe, ImageSpec]:
+    if "recipe" not in metadata or "images" not in metadata:
+        raise ValueError(
+            f"{path} has no recipe in its header: it was not written by mezzotint"
+            " (saved_model.pth of the original goes through `mezzotint import`)"
+        )
     if metadata.get("mezzotint") not in FORMATS:
         raise ValueError(
             f"{path} is of format {metadata.get('mezzotint')}, not {FORMATS[-1]}: update mezzotint"
@@ -101,7 +126,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], Recipe, ImageSpec]:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"the header of {path} does not describe images: {error!r}") from error
     try:
-        return tensors, from_toml(metadata["recipe"], "its recipe"), spec
+        return from_toml(metadata["recipe"], "its recipe"), spec
     except ValueError as error:
         raise ValueError(f"{path} has a header that makes no sense: {error}") from error
 

@@ -3,16 +3,19 @@
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from ..utils.classes import class_name, listed
+from ..utils.classes import class_name, find_class, in_order
+from ..utils.console import printable
 from . import idx
 from .decode import Broken
 from .images import ImageData, Split, check_labels
 from .listing import HELD_OUT, held_out
-from .samples import grey_if_all_are, images_of, labels_of, opened_npz
+from .npz import Arrays
+from .samples import grey_if_all_are
 from .transforms import Frame
 
 
@@ -25,32 +28,42 @@ def from_npz(where: str, split: Split, frame: Frame, broken: Broken) -> ImageDat
 
 def _read_npz(path: Path, split: Split) -> tuple[ImageData, bool]:
     """The arrays of a split, or, where there are none for testing, all there are; and which of the two."""
-    with opened_npz(path) as content:
-        own_test = "images_test" in content
+    with Arrays.opened(path) as arrays:
+        own_test = "images_test" in arrays
         ending = "_test" if split == "test" and own_test else ""
-        images = images_of(content, path, f"images{ending}")
-        labels = labels_of(content, path, f"labels{ending}")
-        every_label = labels if not ending else labels_of(content, path, "labels")
-        names = np.asarray(content["classes"]) if "classes" in content else None
-    images = grey_if_all_are(images)
-    if images.shape[1] not in (1, 3):
-        raise ValueError(
-            f"{path}: images are grey or RGB, n x h x w or n x h x w x 3, not {list(images.shape)}"
-        )
-    if every_label is None:
-        return ImageData(images, torch.zeros(len(images), dtype=torch.int64), ()), own_test
+        images = grey_if_all_are(arrays.images(f"images{ending}"))
+        labels = arrays.labels(f"labels{ending}")
+        train_labels = arrays.labels("labels")
+        names = arrays["classes"].ravel().tolist() if "classes" in arrays else None
+        if labels is not None and len(labels) != len(images):
+            shape = list(arrays[f"images{ending}"].shape)
+            raise ValueError(
+                f"{printable(str(path))}: {len(images)} images do not match {len(labels)} labels: the array"
+                f" of images is {shape}, and its first dimension counts them"
+            )
+        notes = arrays.notes("images", "labels", "images_test", "labels_test", "classes")
+    if train_labels is None:
+        none = torch.zeros(len(images), dtype=torch.int64)
+        return ImageData(images, none, (), notes), own_test
+    where = printable(str(path))
     if labels is None:
-        raise ValueError(f"{path} has labels, but no labels_test")
-    if names is not None:
-        classes = tuple(class_name(str(name)) for name in names.ravel())
-        if len(set(classes)) != len(classes):
-            raise ValueError(f"{path}: two of the classes {listed(classes)} have the same name")
-    else:
-        classes = tuple(map(str, range(max(every_label, default=-1) + 1)))
+        raise ValueError(f"{where} has labels, but no labels_test")
     try:
-        return ImageData(images, check_labels(labels, classes), classes), own_test
+        classes = _classes(train_labels, names, where)
+        positions = [find_class(x, classes) if isinstance(x, str) else x for x in labels]
+        return ImageData(images, check_labels(positions, classes), classes, notes), own_test
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _classes(labels: list[int] | list[str], names: list[Any] | None, where: str) -> tuple[str, ...]:
+    """The names of the classes that labels are of: those of the file, or the labels' own."""
+    if names is not None:
+        in_order(map(str, names), where)  # which refuses two spellings of one
+        return tuple(class_name(str(name)) for name in names)
+    if labels and isinstance(labels[0], str):
+        return in_order(sorted({str(label) for label in labels}), where)
+    return tuple(str(k) for k in range(max((int(label) for label in labels), default=-1) + 1))
 
 
 def from_idx(where: str, split: Split, frame: Frame, broken: Broken) -> ImageData:

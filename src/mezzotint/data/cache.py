@@ -88,7 +88,7 @@ def _key(files: Sequence[Source], frame: Frame) -> str:
     decoder = {"format": FORMAT, "pillow": PIL.__version__, "frame": asdict(frame)}
     digest = hashlib.sha256(json.dumps(decoder).encode())
     for file in files:
-        digest.update(f"{identity(file)}\0".encode())
+        digest.update(f"{identity(file)}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()[:24]
 
 

@@ -93,6 +93,8 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         raise
     except OSError as error:
         if error.errno is not None:  # the system's; Pillow's own have no number
+            if error.filename is None:
+                raise OSError(error.errno, error.strerror, printable(str(source))) from error
             raise
         raise ValueError(_fault(source, error)) from error
     except Exception as error:

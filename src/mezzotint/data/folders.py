@@ -7,7 +7,7 @@ import torch
 
 from ..utils.console import printable
 from .cache import cached
-from .decode import GREY, Broken, read_header
+from .decode import GREY, Broken, read_header, read_picture
 from .images import ImageData, Split
 from .layout import Layout, read_layout
 from .listing import HELD_OUT, UNREADABLE, LeftOut, Listing, folders_in, loose_pictures
@@ -82,10 +82,24 @@ def decode_listing(
     images, rows = cached(listing.pictures, exact, channels, broken)
     notes = list(listing.notes)
     if missing := sorted(set(range(len(listing.pictures))) - set(rows)):
-        first = printable(str(listing.pictures[missing[0]]))
-        notes.append(f"{len(missing):,} broken pictures are left out, {first} first")
+        first = listing.pictures[missing[0]]
+        name = printable(str(first))
+        notes.append(
+            f"{len(missing):,} broken pictures are left out, {name} first{_reason(first, name)}"
+        )
     labels = torch.tensor(listing.labels, dtype=torch.int64)[rows]
     return ImageData(images, labels, listing.classes, tuple(notes))
+
+
+def _reason(picture: Source, name: str) -> str:
+    """Why a picture is broken, in brackets."""
+    try:
+        read_picture(picture, 3, Frame())
+    except ValueError as error:
+        return f" ({str(error).removeprefix(f'{name} is a broken picture: ')})"
+    except OSError:
+        return ""
+    return ""
 
 
 def from_folder(where: str, split: Split, frame: Frame, broken: Broken) -> ImageData:

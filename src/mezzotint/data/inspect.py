@@ -45,6 +45,8 @@ def concerns(data: ImageData) -> list[str]:
     few = [f"{name} ({count})" for name, count in data.counts().items() if 0 < count < FEW]
     if few:
         problems.append(f"fewer than {FEW} images of class {', '.join(few)}")
+    if shared := _in_two_classes(data):
+        problems.append(f"{shared:,} images are also in another class, as exact copies")
     copies, mirrored, blank = _repeats(data)
     if copies:
         problems.append(f"{copies:,} images are exact copies of others")
@@ -64,6 +66,15 @@ def copies_across(train: ImageData, test: ImageData) -> int:
         return 0
     contents = {_digest(image.tobytes()) for image in train.images.numpy()}
     return sum(_digest(image.tobytes()) in contents for image in test.images.numpy())
+
+
+def _in_two_classes(data: ImageData) -> int:
+    """How many images have an exact copy, earlier in order, in another class."""
+    labels: dict[bytes, int] = {}
+    count = 0
+    for image, label in zip(data.images.numpy(), data.labels.tolist(), strict=True):
+        count += labels.setdefault(_digest(image.tobytes()), label) != label
+    return count
 
 
 def _repeats(data: ImageData) -> tuple[int, int, int]:

@@ -11,14 +11,16 @@ from pathlib import Path
 
 from ..utils.console import printable
 from .images import Split
-from .listing import HIDDEN, OTHER_SPLIT, LeftOut, Listing, folders_in, list_classes, loose_pictures
-
-SPLITS: dict[str, str] = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("test", "testing", "tst"), "test"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "eval"), "val"),
-}
-"""Usual names of splits, in any case, and which split each is."""
+from .listing import (
+    HIDDEN,
+    OTHER_SPLIT,
+    SPLITS,
+    LeftOut,
+    Listing,
+    folders_in,
+    list_classes,
+    loose_pictures,
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ def read_layout(folder: Path) -> Layout:
         raise FileNotFoundError(f"there is no folder {printable(str(folder))}")
     left_out = LeftOut()
     splits = _splits(folder, left_out)
+    below = folders_in(folder, LeftOut())
+    if splits is None and len(below) == 1 and not loose_pictures(folder, LeftOut()):
+        splits = _splits(below[0], left_out)  # all in one folder, as archives often are
     if splits is None:
         names, listing = list_classes(folder, left_out)
         listing = replace(listing, notes=_notes(left_out))

@@ -16,6 +16,14 @@ from .decode import SUFFIXES, is_picture
 from .images import Split
 from .sources import Source
 
+SPLITS: dict[str, str] = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "eval"), "val"),
+}
+"""Usual names of splits, in any case, and which split each is."""
+
+
 FOREIGN = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
 """Folders that systems leave among ours."""
 
@@ -158,7 +166,8 @@ def list_classes(
     labels: list[int] = []
     names = []
     for place in sorted(below, key=lambda place: classes.index(class_name(place.name))):
-        pictures = sorted(_walk(place, left_out))
+        _check_no_splits(place)
+        pictures = sorted(_walk(place, left_out, (folder.resolve(),)))
         files += pictures
         labels += [classes.index(class_name(place.name))] * len(pictures)
         names += [str(picture.relative_to(place)) for picture in pictures]
@@ -168,6 +177,17 @@ def list_classes(
             f"{where} holds folders, but not one picture in them{f': {reasons}' if reasons else ''}"
         )
     return names, Listing(files, labels, classes)
+
+
+def _check_no_splits(class_folder: Path) -> None:
+    """Refuse folders of splits within a class: their pictures would be mixed."""
+    below = folders_in(class_folder, LeftOut())
+    splits = [place.name for place in below if place.name.casefold() in SPLITS]
+    if len({SPLITS[name.casefold()] for name in splits}) > 1:
+        raise ValueError(
+            f"{printable(str(class_folder))} holds {printable(' and '.join(splits))}: put splits at the top,"
+            " with the folders of classes in them, such as train/cat and test/cat"
+        )
 
 
 def folders_in(folder: Path, left_out: LeftOut) -> list[Path]:

@@ -3,6 +3,7 @@ own, such as a row of a table."""
 
 import hashlib
 import lzma
+import re
 import shutil
 import zipfile
 import zlib
@@ -44,7 +45,7 @@ def unpacked(archive: Path) -> Path:
 
     Raises ValueError, naming the archive, where it is broken; nothing is kept of it then.
     """
-    name = hashlib.sha256(identity(archive).encode()).hexdigest()[:24]
+    name = hashlib.sha256(identity(archive).encode(errors="surrogateescape")).hexdigest()[:24]
     folder = cache_entry("unpacked", name)
     if folder.is_dir():
         return folder
@@ -56,7 +57,7 @@ def unpacked(archive: Path) -> Path:
             with zipfile.ZipFile(archive) as opened, whole_folder(folder) as temporary:
                 members = [_portable(member) for member in opened.infolist()]
                 members = [m for m in members if not m.filename.startswith("__MACOSX/")]
-                _check_room(members, temporary, archive)
+                _check_members(members, temporary, archive)
                 for member in progress(members, len(members), f"unpacking {archive.name}", "file"):
                     opened.extract(member, temporary)
         except BROKEN_ZIP as error:
@@ -65,14 +66,17 @@ def unpacked(archive: Path) -> Path:
 
 
 def _portable(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
-    """A member whose folders are separated by slashes: some programs write backslashes."""
-    if "/" not in member.filename:
-        member.filename = member.filename.replace("\\", "/")
+    """A member with slashes between folders and without a drive: some programs write both otherwise."""
+    name = member.filename.replace("\\", "/")
+    member.filename = re.sub(r"^[A-Za-z]:/*", "", name)
     return member
 
 
-def _check_room(members: Sequence[zipfile.ZipInfo], folder: Path, archive: Path) -> None:
-    """Refuse to unpack what the disk has no room for."""
+def _check_members(members: Sequence[zipfile.ZipInfo], folder: Path, archive: Path) -> None:
+    """Refuse to unpack what leads out of the archive, or what the disk has no room for."""
+    for member in members:
+        if ".." in member.filename.split("/"):
+            raise ValueError(f"{archive} is not unpacked: its {member.filename!r} leads out of it")
     size = sum(member.file_size for member in members)
     free = shutil.disk_usage(folder).free
     if size > free:

@@ -90,7 +90,12 @@ def train_classifier(
 
     Returns:
         The classifier with averaged weights, in eval mode, on ``device``.
+
+    Raises:
+        ValueError: If the images are not of two classes or more.
     """
+    if len(data.classes) < 2:
+        raise ValueError("a classifier needs images of two classes or more, with their labels")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(recipe.seed, Stream.INIT, 0))
         network = CLASSIFIERS[recipe.kind](data.channels, len(data.classes))
@@ -111,7 +116,8 @@ def _fit(recipe: ClassifierRecipe, data: ImageData, network: nn.Module) -> nn.Mo
     progress_bar = bar(recipe.kind, steps)
     for step in range(steps):
         fraction = step / steps
-        warmup = min(1.0, fraction / 0.1)
+        # The rate of the first step of a warm-up is 0, which few steps cannot afford.
+        warmup = min(1.0, fraction / 0.1) if steps >= 10 else 1.0
         decay = (1 + math.cos(math.pi * fraction)) / 2
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * warmup * decay

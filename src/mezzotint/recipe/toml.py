@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ..registry import split_options
+from ..utils.console import printable
 from .fields import RecipeError
 from .schema import Recipe
 from .versions import FORMAT, MOVED, check_format, upgrade
@@ -97,6 +98,10 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list | tuple) or len(value) != len(arguments):
             raise RecipeError(f"{where} = {value!r}: it takes {len(arguments)} numbers")
         return tuple(_value(a, v, where) for a, v in zip(arguments, value, strict=True))
+    if isinstance(value, str) and printable(value) != value:
+        raise RecipeError(
+            f"{where} = {printable(value)!r} is not UTF-8 text, as recipes are: rename it"
+        )
     if isinstance(value, int) and abs(value) > 10**300:
         raise RecipeError(f"{where} = {value}: it is too large")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

@@ -1,18 +1,19 @@
 """A run's folder belongs to one process at a time, or nobody could say what is in it."""
 
-import shutil
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe
 from ..utils.classes import file_names
 
-LOCK = ".lock"
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 def check_new(folder: Path) -> None:
@@ -48,8 +49,8 @@ def new_run(recipe: Recipe, out: Path | None) -> Iterator[Path]:
         with _locked(folder):
             yield folder
     finally:
-        if not any(path.name != LOCK for path in folder.iterdir()):
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # it is not empty
+            folder.rmdir()
 
 
 def _make(recipe: Recipe) -> Path:
@@ -80,19 +81,21 @@ def resumed_run(folder: Path) -> Iterator[Path]:
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a folder; the system releases it when the process dies, however that happens.
 
-    Where the file system has no locks, there is none.
+    Where the file system, or Windows, has no locks for folders, there is none.
     """
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise RecipeError(
-            f"{folder} is in use: another process trains there now; wait for it, or stop it"
-        ) from None
-    except (OSError, NotImplementedError):
+    if fcntl is None:
         yield
         return
+    handle = os.open(folder, os.O_RDONLY)
     try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RecipeError(
+                f"{folder} is in use: another process trains there now; wait for it, or stop it"
+            ) from None
+        except OSError:
+            pass
         yield
     finally:
-        lock.release()
+        os.close(handle)

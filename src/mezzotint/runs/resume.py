@@ -9,10 +9,11 @@ from ..data import ImageData
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe
 from ..recipe.toml import differences, from_toml
-from ..training.checkpoint import latest_checkpoint, load_checkpoint
+from ..training.checkpoint import MODEL, latest_checkpoint, load_checkpoint
 from ..training.trainer import Trainer
 from ..utils.classes import check_same
 from ..utils.files import whole_file
+from ..weights import read_header
 
 DATA = "data.json"
 """What the images were when the run began."""
@@ -72,7 +73,7 @@ def load_newest(trainer: Trainer, folder: Path, changes: str, log: Callable[[str
     checkpoint = group.from_main(newest)  # all go on from the one that the first chooses
     if checkpoint is None:
         raise RecipeError(f"{folder} holds no whole checkpoint to resume from")
-    spec = load_checkpoint(checkpoint, trainer.state)
+    _, spec = read_header(checkpoint / MODEL)
     try:
         check_same(spec.classes, trainer.spec.classes, str(folder))
     except ValueError as error:
@@ -81,6 +82,7 @@ def load_newest(trainer: Trainer, folder: Path, changes: str, log: Callable[[str
                 f"{error}; give the data back their classes, or say --changes allow"
             ) from None
         log(f"warning: {error}")
+    load_checkpoint(checkpoint, trainer.state)
     log(f"resuming from {checkpoint}")
 
 

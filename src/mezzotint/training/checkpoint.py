@@ -15,7 +15,6 @@ import torch
 from safetensors.torch import load_file
 
 from .. import weights
-from ..data.images import ImageSpec
 from ..utils.console import warn
 from ..utils.files import restore_interrupted, sha256, whole_folder
 from .sharding import all_whole
@@ -114,20 +113,17 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return next(whole_checkpoints(folder), None)
 
 
-def load_checkpoint(path: Path, state: TrainingState) -> ImageSpec:
+def load_checkpoint(path: Path, state: TrainingState) -> None:
     """Set ``state`` to that of a checkpoint.
 
     Args:
         path: folder of the checkpoint.
         state: the state to change.
 
-    Returns:
-        The shape and the classes of the images that it was trained on.
-
     Raises:
         ValueError: if the checkpoint does not fit the network.
     """
-    sampling_weights, recipe, spec = weights.read(path / MODEL)
+    sampling_weights, recipe, _ = weights.read(path / MODEL)
     step = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["step"]
     tensors = load_file(path / STATE)
     if "images" not in tensors:  # version 0.1 counted steps alone
@@ -136,4 +132,3 @@ def load_checkpoint(path: Path, state: TrainingState) -> ImageSpec:
         state.load(sampling_weights, tensors, step)
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit this recipe's network: {error}") from error
-    return spec

@@ -75,8 +75,9 @@ def find_class(word: str, classes: Sequence[str]) -> int:
         ValueError: naming the word and the classes there are.
     """
     name = class_name(word)
-    if name in classes:
-        return classes.index(name)
+    spelled = [class_name(other) for other in classes]
+    if name in spelled:
+        return spelled.index(name)
     numbers = any(is_whole_number(other) for other in classes)
     if not numbers and word.isdecimal() and int(word) < len(classes):
         return int(word)
