@@ -278,6 +278,7 @@ def test_a_run_leaves_all_that_it_promises(tmp_path: Path) -> None:
     folder = train(recipe, tmp_path / "run", log=said.append)
     assert sorted(p.name for p in folder.iterdir()) == [
         "checkpoints",
+        "data.json",
         "loss.png",
         "metrics.jsonl",
         "model.safetensors",
@@ -434,7 +435,7 @@ def test_data_of_another_shape_are_refused(tmp_path: Path, monkeypatch: pytest.M
     )
     folder = train(tiny_recipe(), tmp_path / "run", log=silent)
     data["classes"] = 7
-    with pytest.raises(ValueError, match="does not fit|classes were"):
+    with pytest.raises(ValueError, match=r"does not fit|classes were"):
         train(tiny_recipe(), resume=folder, log=silent)
 
 

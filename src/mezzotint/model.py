@@ -24,6 +24,7 @@ from .training.checkpoint import MODEL, latest_checkpoint
 from .utils import pixels
 from .utils.assets import shipped
 from .utils.device import pick_device, prepare
+from .utils.numbers import plain, whole_number
 from .utils.progress import progress as progress_bar
 from .utils.randomness import generator
 
@@ -107,7 +108,7 @@ class Model:
         if progress:
             total = len(labels) if labels is not None else int(count or 0)
             per_batch = self.sampling_options(**options).steps + 1
-            steps = progress_bar(steps, -(-total // batch) * per_batch, f"{total} images")
+            steps = progress_bar(steps, -(-total // int(batch)) * per_batch, f"{total} images")
         return torch.cat([pixels.to_uint8(step.x.cpu()) for step in steps if step.final])
 
     def trajectory(
@@ -163,11 +164,12 @@ class Model:
         sampling = self.sampling_options(**options)
         labels = self._labels(labels, count)
         total = len(labels) if labels is not None else int(count or 0)
-        if batch is not None and (
-            isinstance(batch, bool) or not isinstance(batch, int) or batch < 1
-        ):
-            raise RecipeError(f"batch = {batch!r}: it must be a whole number of at least 1")
-        generator(seed)  # refuses an invalid seed here, not at the first step
+        try:
+            first = whole_number(first, "first", 0)
+            batch = total if batch is None else whole_number(batch, "batch", 1)
+            generator(seed)  # refuses an invalid seed here, not at the first step
+        except ValueError as error:
+            raise RecipeError(str(error)) from None
         grid = make_grid(sampling.grid, self.denoiser.schedule, sampling.steps)
         return denoise(
             self.guided_denoiser(sampling),
@@ -204,14 +206,14 @@ class Model:
     def _labels(
         self, labels: Sequence[int] | Tensor | None, count: int | None
     ) -> Int64[Tensor, " images"] | None:
-        if labels is not None and (count is not None or not hasattr(labels, "__len__")):
+        if labels is not None and count is not None:
             raise RecipeError("labels is a list with one class per image; count goes without it")
-        number = count if labels is None else len(labels)
-        is_integer = isinstance(number, int) and not isinstance(number, bool)
-        if not is_integer or not 1 <= number <= MOST_IMAGES:  # type: ignore[operator]
-            raise RecipeError(
-                f"the number of images must be from 1 to {MOST_IMAGES}, not {number!r}"
-            )
+        if labels is not None and (not hasattr(labels, "__len__") or plain(labels) is not labels):
+            raise RecipeError(f"labels is a list with one class per image, such as [{labels}]")
+        try:
+            whole_number(count if labels is None else len(labels), "count", 1, MOST_IMAGES)
+        except ValueError as error:
+            raise RecipeError(str(error)) from None
         if labels is None:
             return None
         if not self.spec.classes:
@@ -228,16 +230,17 @@ def find_weights(path: str | Path) -> Path:
     Raises:
         FileNotFoundError: if there is none.
     """
-    path = Path(path)
+    name = str(path)
+    path = Path(path).expanduser()
     if path.is_file():
         return path
+    models = shipped("models")
+    if name in models and not is_model(path):  # a folder of that name may hold anything else
+        return models[name]
     if not path.exists():
-        models = shipped("models")
-        if str(path) in models:
-            return models[str(path)]
         raise FileNotFoundError(
             f"there is no model at {path}: give a run folder, a weights file, or a shipped model:"
-            f" {', '.join(models)}.{nearest(str(path), models)}"
+            f" {', '.join(models)}.{nearest(name, models)}"
         )
     if (path / MODEL).is_file():
         return path / MODEL

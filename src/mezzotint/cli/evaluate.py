@@ -10,6 +10,7 @@ from ..recipe.schema import Data, Sampling
 from ..recipe.toml import override
 from .common import set_values
 from .flags import section_flags, with_flags
+from .output import output_folder
 from .report import report
 from .sweep import measure_sweep
 
@@ -82,7 +83,8 @@ def evaluate(
     from ..utils.device import prepare
 
     prepare()
-    folder = out or (what if (what / "recipe.toml").is_file() else Path("."))
+    what = what.expanduser()
+    folder = output_folder(out or (what if (what / "recipe.toml").is_file() else Path(".")))
     judges = Judges(judge, witness)
     if what.suffix != ".npz" and not (what.is_dir() and not model.is_model(what)):
         if against is not None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..recipe.fields import RecipeError
+from .output import output_file
 
 
 def forward(
@@ -43,6 +44,7 @@ def forward(
         A .png file.
     """
     from ..recipe.presets import as_recipe
+    from ..utils.classes import file_names
     from .common import parse_labels
 
     chosen = as_recipe(recipe)
@@ -51,8 +53,8 @@ def forward(
         timesteps = None if schedule == "flow" else chosen.diffusion.timesteps or 1000
         other = {"schedule": schedule, "timesteps": timesteps, "parametrization": "v"}
         chosen = as_recipe(chosen, {"diffusion": other})
-    if out is not None and out.suffix != ".png":
-        raise RecipeError(f"out = {out}: the strip is written to a .png file")
+    if out is not None:
+        out = output_file(out, (".png",))
     if any(not 0 <= time <= 1 for time in times):
         raise RecipeError(f"times = {list(times)}: each must be from 0, clean, to 1, noise")
     import torch
@@ -77,7 +79,8 @@ def forward(
     clean = pixels.to_float(data.images[rows[number]]).expand(len(t), -1, -1, -1)
     noise = torch.randn(clean.shape[1:], generator=generator(seed)).expand_as(clean)
     strip = diffuse(clean, noise, build.make_schedule(chosen.diffusion).level(t))
-    out = out or Path(f"forward-{chosen.diffusion.schedule}-{label or number}.png")
+    name = file_names([label])[0] if label else number
+    out = out or Path(f"forward-{chosen.diffusion.schedule}-{name}.png")
     with whole_file(out) as temporary:
         to_pillow(tile(pixels.to_uint8(strip), len(t)), scale).save(temporary)
     print(out)

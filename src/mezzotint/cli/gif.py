@@ -1,18 +1,28 @@
 """``mezzotint gif``"""
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Sampling
+from ..utils.classes import file_names
+from ..utils.console import warn
 from .common import parse_labels, set_values
 from .flags import section_flags, with_flags
+from .output import output_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..model import Trajectory
+
+Format = Literal["gif", "apng", "webp"]
+
+MOST = 100
+"""Classes that are shown if none is named."""
 
 
 def gif(
@@ -22,7 +32,7 @@ def gif(
     out: Path = Path("gifs"),
     layout: Literal["each", "grid"] = "each",
     show: Literal["x", "x0", "both"] = "x",
-    format: Literal["gif", "apng", "webp"] = "gif",
+    format: Format = "gif",
     fps: float = 20,
     frames: int = 60,
     hold: float = 1.5,
@@ -67,29 +77,66 @@ def gif(
         cpu, cuda, mps, ...; the best there is if not given.
     """
     from ..model import load
-    from ..utils.files import whole_file
-    from ..viz.animations import SUFFIXES, frame_duration, save_animation, select
+    from ..viz.animations import check_format, frame_duration, select
 
     frame_duration(fps)
     if frames < 2 or scale < 1 or hold < 0:
         raise RecipeError("frames must be at least 2, scale at least 1 and hold not negative")
+    out = output_folder(out)
     loaded = load(model, device)
-    classes = parse_labels(labels, loaded.spec.classes)
+    classes = _chosen(parse_labels(labels, loaded.spec.classes), named=bool(labels))
+    number = len(classes or [0]) if layout == "grid" else 1
+    height, width = loaded.spec.size
+    columns = _columns(number)
+    wide = columns * (2 if show == "both" else 1) * (width + 2) * scale
+    check_format(format, wide, -(-number // columns) * (height + 2) * scale)
+    names = file_names([loaded.spec.classes[label] for label in classes]) if classes else ["image"]
     most = loaded.recipe.diffusion.timesteps or 50
     changes = {"steps": max(min(50, most), loaded.recipe.sampling.steps), **set_values(flags)}
     trajectory = loaded.trajectory(
         classes, count=None if classes else 1, seed=seed, progress=True, **changes
     )
     film = _film(trajectory, show)[select(len(trajectory.t), frames)]
-    names = [loaded.spec.classes[label] for label in classes] if classes else ["image"]
     films = {name: film[:, k] for k, name in enumerate(names)}
     if layout == "grid":
         films = {"grid": _in_grid(film)}
+    settings = Settings(format, fps, hold, scale)
     for name, moving in films.items():
-        path = out / f"{name}{SUFFIXES[format]}"
-        with whole_file(path) as temporary:
-            save_animation(temporary, moving, format=format, fps=fps, hold=hold, scale=scale)
-        print(path)
+        print(_save(moving, out / name, settings))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How animations are written; see :func:`save_animation`."""
+
+    format: Format
+    fps: float
+    hold: float
+    scale: int
+
+
+def _save(film: "Tensor", stem: Path, settings: Settings) -> Path:
+    """Write one animation."""
+    from ..utils.files import whole_file
+    from ..viz.animations import SUFFIXES, save_animation
+
+    path = stem.with_name(f"{stem.name}{SUFFIXES[settings.format]}")
+    with whole_file(path) as temporary:
+        save_animation(temporary, film, **asdict(settings))
+    return path
+
+
+def _chosen(classes: list[int] | None, named: bool) -> list[int] | None:
+    """The classes to show: those that were named, or all, but not hundreds."""
+    if classes is not None and not named and len(classes) > MOST:
+        warn(f"of {len(classes)} classes, the first {MOST} are shown: name others to see them")
+        return classes[:MOST]
+    return classes
+
+
+def _columns(number: int) -> int:
+    """Images in a row of a grid: five, or as many as make a square of many."""
+    return max(min(5, number), math.isqrt(number - 1) + 1)
 
 
 def _film(trajectory: "Trajectory", show: str) -> "Tensor":
@@ -105,12 +152,12 @@ def _film(trajectory: "Trajectory", show: str) -> "Tensor":
 
 
 def _in_grid(film: "Tensor") -> "Tensor":
-    """All images of each moment in one, at most five in a row."""
+    """All images of each moment in one."""
     import torch
 
     from ..viz.grids import tile
 
-    return torch.stack([tile(moment, min(5, len(moment))) for moment in film])
+    return torch.stack([tile(moment, _columns(len(moment))) for moment in film])
 
 
 def command(tokens: Sequence[str]) -> Callable[..., None]:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .output import output_file
+
 
 def import_(checkpoint: Path, /, *, out: Path | None = None, size: int = 32) -> None:
     """Convert a checkpoint of the original system into a weights file that samples alike.
@@ -21,7 +23,8 @@ def import_(checkpoint: Path, /, *, out: Path | None = None, size: int = 32) -> 
     """
     from ..export.original import import_original
 
-    out = out or checkpoint.with_suffix(".safetensors")
+    checkpoint = checkpoint.expanduser()
+    out = output_file(out or checkpoint.with_suffix(".safetensors"), (".safetensors",))
     import_original(checkpoint, out, size)
     print(out)
 

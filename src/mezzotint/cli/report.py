@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from ..evaluation.report import Evaluation
 
 
+MOST_ROWS = 40
+"""Classes with a row of samples in the picture."""
+
+
 def report(result: "Evaluation", reference: "Reference", folder: Path) -> None:
     """Write and print an evaluation; on the first process alone, if there are several.
 
@@ -49,7 +53,8 @@ def _save_pictures(result: "Evaluation", reference: "Reference", path: Path) -> 
         logits = measured.subject.judged.logits.log_softmax(1)
         worst = images[logits.gather(1, labels[:, None])[:, 0].argsort()[:64]]
         by_class = labels.argsort(stable=True)
-        first = [by_class[labels[by_class] == label][:10] for label in range(len(classes))]
+        shown = range(min(len(classes), MOST_ROWS))
+        first = [by_class[labels[by_class] == label][:10] for label in shown]
         examples = images[[int(i) for rows in first for i in rows]]
     else:
         examples = images[:100]

@@ -1,13 +1,18 @@
 """``mezzotint sample``"""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Sampling
+from ..utils.classes import file_names
 from .common import parse_labels, set_values
 from .flags import section_flags, with_flags
+from .output import output_file
+
+ENDINGS = (".png", ".npz")
 
 
 def sample(
@@ -58,14 +63,18 @@ def sample(
         raise RecipeError(f"count = {count}: it must be from 1 to {MOST_IMAGES}")
     if batch < 1 or (scale is not None and scale < 1):
         raise RecipeError(f"batch = {batch} and scale = {scale}: both must be at least 1")
-    if out is not None and out.suffix not in (".png", ".npz"):
-        raise RecipeError(f"out = {out}: images are written to a .png or a .npz file")
     if out is not None and out.suffix == ".npz" and scale is not None:
         raise RecipeError(f"scale = {scale}: only a .png is enlarged, not {out}")
+    if out is not None:
+        output_file(out, ENDINGS)
     loaded = load(model, device)
     classes = parse_labels(labels, loaded.spec.classes)
     repeated = None if classes is None else [label for label in classes for _ in range(count)]
     total = count if repeated is None else len(repeated)
+    named = file_names(loaded.spec.classes)
+    words = "-".join(named[label] for label in classes or []) if labels else "all"
+    default = f"{file_names([model.stem])[0]}-{words[:100]}-seed{seed}.png"
+    path = output_file(out or Path(default), ENDINGS, total * math.prod(loaded.spec.shape))
     images = loaded.sample(
         repeated,
         count=None if repeated else count,
@@ -74,14 +83,13 @@ def sample(
         progress=True,
         **set_values(flags),
     )
-    out = out or Path(f"{model.stem}-{'-'.join(labels) or 'all'}-seed{seed}.png")
-    with whole_file(out) as temporary:
-        if out.suffix == ".npz":
+    with whole_file(path) as temporary:
+        if path.suffix.lower() == ".npz":
             _save_npz(temporary, images, repeated)
         else:
             columns = count if repeated is not None and count > 1 else min(total, 10)
-            to_pillow(tile(images, columns), scale or 4).save(temporary)
-    print(out)
+            to_pillow(tile(images, columns), scale or 4).save(temporary, format="PNG")
+    print(path)
 
 
 def _save_npz(path: Path, images: Any, labels: list[int] | None) -> None:

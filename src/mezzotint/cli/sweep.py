@@ -45,7 +45,7 @@ def measure_sweep(
     path = folder / f"sweep-{name.replace(':', '-')}.json"
     with whole_file(path) as temporary:
         document = {"sweep": name, "rows": rows, "floor": floor}
-        temporary.write_text(json.dumps(document, indent=1))
+        temporary.write_text(json.dumps(document, indent=1), encoding="utf-8")
     with whole_file(path.with_suffix(".png")) as temporary:
         save_sweep(temporary, name, values, {k: [r[k] for r in rows] for k in shown}, floor)
     print(path, path.with_suffix(".png"), sep="\n")

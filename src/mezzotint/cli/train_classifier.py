@@ -7,6 +7,7 @@ from typing import Literal
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Data
 from ..recipe.toml import override
+from .output import output_file
 
 
 def train_classifier(
@@ -47,7 +48,8 @@ def train_classifier(
     device
         cpu, cuda, mps, ...; the CPU if not given.
     """
-    if out.suffix != ".safetensors" or out.exists():
+    out = output_file(out, (".safetensors",))
+    if out.exists():
         raise RecipeError(f"out = {out}: it must be a new .safetensors file")
     if epochs < 1:
         raise RecipeError(f"epochs = {epochs}: it must be at least 1")
@@ -89,7 +91,8 @@ def train_classifier(
             f"- test split: {share} ({wrong} of {len(test):,} wrong)\n"
             f"- recipe: {recipe}\n"
             f"- SHA-256: {classifier.sha256}\n"
-            f"- again: `mezzotint train-classifier {out.name} {flags}`\n"
+            f"- again: `mezzotint train-classifier {out.name} {flags}`\n",
+            encoding="utf-8",
         )
     print(f"{out}: {share} on the test split")
 

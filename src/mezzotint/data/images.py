@@ -11,6 +11,7 @@ from jaxtyping import Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
+from ..utils.numbers import plain, whole_number
 from .transforms import Fit, Frame, fitted
 
 Split = Literal["train", "test"]
@@ -149,11 +150,13 @@ def check_labels(labels: Tensor | Sequence[int], classes: Sequence[str]) -> Int6
         values = [labels[wrong[0, 0]].item()]
     else:
         values = labels.tolist() if isinstance(labels, Tensor) else list(labels)
+    numbers = []
     for value in values:
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not whole or not 0 <= value < len(classes):
+        try:
+            numbers.append(whole_number(value, "label", 0, len(classes) - 1))
+        except ValueError:
             raise ValueError(
-                f"label {value!r} is not a class of this data:"
+                f"label {plain(value)!r} is not a class of this data:"
                 f" labels are the whole numbers 0 to {len(classes) - 1}"
-            )
-    return torch.tensor([int(value) for value in values], dtype=torch.int64)
+            ) from None
+    return torch.tensor(numbers, dtype=torch.int64)

@@ -140,5 +140,5 @@ def write(evaluation: Evaluation, folder: Path) -> list[Path]:
     }
     for path, content in contents.items():
         with whole_file(path) as temporary:
-            temporary.write_text(content)
+            temporary.write_text(content, encoding="utf-8")
     return list(contents)

@@ -50,7 +50,10 @@ def read_original(checkpoint: Path) -> dict[str, Tensor]:
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except Exception as error:
-        raise ValueError(f"{checkpoint} holds more than tensors, or is broken: {error}") from error
+        raise ValueError(
+            f"{checkpoint} is not opened: it is damaged, or a pickle of other objects than tensors, which"
+            " could run code in this process; ask its author for the weights alone"
+        ) from error
     model = content.get("model") if isinstance(content, Mapping) else None
     if not isinstance(model, Mapping) or not all(isinstance(v, Tensor) for v in model.values()):
         raise ValueError(f"{checkpoint} is no checkpoint of the original: it has no entry 'model'")

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from ..registry import split_options
 from ..utils.console import printable
+from ..utils.numbers import plain
 from .fields import RecipeError
 from .schema import Recipe
 from .versions import FORMAT, MOVED, check_format, upgrade
@@ -83,7 +84,9 @@ def _check_choice(value: Any, choices: typing.Iterable[str] | None, where: str) 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
     """``value`` as the type ``hint``, if it is one."""
-    kind, arguments = typing.get_origin(hint), typing.get_args(hint)
+    value = plain(value)
+    kind = typing.get_origin(hint)
+    arguments = typing.get_args(hint)
     if kind is Literal:
         if value not in arguments:
             options = ", ".join(map(str, arguments))
@@ -100,20 +103,21 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return tuple(_value(a, v, where) for a, v in zip(arguments, value, strict=True))
     if isinstance(value, str) and printable(value) != value:
         raise RecipeError(
-            f"{where} = {printable(value)!r} is not UTF-8 text, as recipes are: rename it"
+            f"{where} = '{printable(value)}' is not UTF-8 text, as recipes are: rename it"
         )
     if isinstance(value, int) and abs(value) > 10**300:
         raise RecipeError(f"{where} = {value}: it is too large")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-        raise RecipeError(f"{where} = {value!r}: it takes {wanted[hint]}")
+        words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+        raise RecipeError(f"{where} = {value!r}: it takes {words[hint]}")
     return value
 
 
 def _check_range(value: Any, metadata: Mapping[str, Any], where: str) -> None:
-    least, most = metadata.get("least"), metadata.get("most")
+    least = metadata.get("least")
+    most = metadata.get("most")
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, bool | str | None):
             continue
@@ -146,7 +150,8 @@ def leaves(section: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
     """Each field that changed, as ``key: old -> new``."""
-    before, after = dict(leaves(old)), dict(leaves(new))
+    before = dict(leaves(old))
+    after = dict(leaves(new))
     return [
         f"{key}: {before.get(key, '(absent)')!r} -> {after.get(key, '(absent)')!r}"
         for key in {**before, **after}

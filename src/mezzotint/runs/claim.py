@@ -1,6 +1,7 @@
 """A run's folder belongs to one process at a time, or nobody could say what is in it."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,11 +10,6 @@ from pathlib import Path
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe
 from ..utils.classes import file_names
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 def check_new(folder: Path) -> None:
@@ -83,9 +79,11 @@ def _locked(folder: Path) -> Iterator[None]:
 
     Where the file system, or Windows, has no locks for folders, there is none.
     """
-    if fcntl is None:
+    if sys.platform == "win32":
         yield
         return
+    import fcntl
+
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:

@@ -2,6 +2,7 @@
 
 runs/digits-20260102-030405/
   recipe.toml          everything that decides the run
+  data.json            what the images are, to be compared on a resume
   metrics.jsonl        step, loss, learning rate, gradient norm, images per second
   loss.png             the loss curve
   samples/             a grid of all classes, on a cadence
@@ -10,6 +11,7 @@ runs/digits-20260102-030405/
   model.safetensors    the result: weights to sample from, recipe in the header
 """
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -28,10 +30,17 @@ from ..training.log import MetricsLog
 from ..training.sharding import all_whole
 from ..training.state import Hook, TrainingState
 from ..training.trainer import Trainer
+from ..utils.console import warn
 from ..utils.files import whole_file
 from ..utils.signals import Stopped
 from ..viz.curves import save_loss_curve
 from ..viz.grids import tile, to_pillow
+
+MOST_COLUMNS = 64
+"""Classes in a grid of samples: the first ones of a model that has hundreds."""
+
+BATCH = 256
+"""Images of a grid that are sampled at once."""
 
 
 class RunFolder:
@@ -84,7 +93,11 @@ class RunFolder:
             self._metrics.write(entry)
         if self._tracker is not None:
             values = {k: v for k, v in entry.items() if k != "step" and v is not None}
-            self._tracker.log(values, step=entry["step"])
+            try:
+                self._tracker.log(values, step=entry["step"])
+            except Exception as error:  # whatever a service raises: metrics.jsonl has them
+                warn(f"the tracker failed and is left alone: {type(error).__name__}: {error}")
+                self._tracker = None
 
     def hooks(self) -> list[Hook]:
         """What is done on the recipe's cadence."""
@@ -119,19 +132,27 @@ class RunFolder:
         network = state.sampling_network
         training = network.training
         model = self._model(network)
-        classes = len(self.trainer.spec.classes)
+        classes = min(len(self.trainer.spec.classes), MOST_COLUMNS)
         columns = classes or 8
         rows = 4 if self.recipe.sampling.steps <= 50 else 1
         count = columns * rows
         labels = round_robin_labels(count, classes) if classes else None
         number = None if classes else count
-        images = model.sample(labels, count=number, batch=count, progress=self.writes)
+        images = model.sample(labels, count=number, batch=min(count, BATCH), progress=self.writes)
         network.train(training)
         self.drawn_step = state.step
         if self.writes:
-            with whole_file(self._grid_path(state.step)) as temporary:
-                to_pillow(tile(images, columns), 2).save(temporary)
+            path = self._grid_path(state.step)
+            self._picture(path, lambda file: to_pillow(tile(images, columns), 2).save(file))
             self._save_loss_curve()
+
+    def _picture(self, path: Path, save: Callable[[Path], None]) -> None:
+        """Write a picture. One that fails, whatever the fault, does not end a run."""
+        try:
+            with whole_file(path) as temporary:
+                save(temporary)
+        except Exception as error:
+            warn(f"{path} was not written: {type(error).__name__}: {error}")
 
     def _model(self, network: nn.Module) -> Model:
         """The model that ``network`` would be saved as. Sharded weights stay where they are."""
@@ -148,8 +169,10 @@ class RunFolder:
         if self._metrics is None or not self._metrics.losses:
             return
         steps, losses = zip(*self._metrics.losses, strict=True)
-        with whole_file(self.folder / "loss.png") as temporary:
-            save_loss_curve(temporary, steps, losses, self.recipe.name)
+        name = self.recipe.name
+        self._picture(
+            self.folder / "loss.png", lambda file: save_loss_curve(file, steps, losses, name)
+        )
 
 
 def check_tracker(name: str) -> None:
@@ -169,5 +192,8 @@ def _start_tracker(name: str, folder: Path) -> Any:
 
     kind: Any = LOGGER_TYPE_TO_CLASS[name]
     tracker = kind(name, *((folder,) if kind.requires_logging_directory else ()))
+    tracker.main_process_only = (
+        False  # which asks accelerate for processes; only the first one is here
+    )
     tracker.start()
     return tracker

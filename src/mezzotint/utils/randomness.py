@@ -11,6 +11,8 @@ from enum import IntEnum
 import numpy as np
 import torch
 
+from .numbers import whole_number
+
 
 class Stream(IntEnum):
     """What a stream of random numbers is for. Two streams never share numbers, whatever their places."""
@@ -51,8 +53,7 @@ def generator(seed: int, *path: int) -> torch.Generator:
 
 def derived_seed(seed: int, *path: int) -> int:
     """The 64-bit seed of a place; see :func:`generator`, which explains the arguments."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise ValueError(f"the seed must be a whole number from 0 to 2**63 - 1, not {seed!r}")
+    seed = whole_number(seed, "seed", 0, 2**63 - 1)
     low, high = np.random.SeedSequence(seed, spawn_key=path).generate_state(2, np.uint32).tolist()
     return int(high) << 32 | int(low)
 

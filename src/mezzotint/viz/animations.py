@@ -22,6 +22,28 @@ LONGEST = 655_350
 """Longest duration of a frame in milliseconds: a GIF counts hundredths of a second in 16 bits."""
 
 
+LARGEST: dict[Format, int] = {"gif": 65_535, "apng": 65_535, "webp": 16_383}
+"""Largest side of a picture in each format, in pixels."""
+
+
+def check_format(format: Format, width: int, height: int) -> None:
+    """Refuse pictures that are too large for their format.
+
+    Args:
+        format: "gif", "apng" or "webp".
+        width: of a frame, in pixels.
+        height: of a frame, in pixels.
+
+    Raises:
+        ValueError: naming the limit.
+    """
+    if max(width, height) > LARGEST[format]:
+        raise ValueError(
+            f"frames of {width}x{height} pixels: a side of a {format} has at most {LARGEST[format]:,};"
+            " say a smaller --scale, or fewer classes"
+        )
+
+
 def frame_duration(fps: float) -> int:
     """Duration of a frame at ``fps``, in milliseconds, a multiple of the 10 ms that a GIF counts in.
 

@@ -20,6 +20,9 @@ from .grids import tile, to_pillow
 INK = "#3a2e26"
 PAPER = "#b9b3a9"
 
+MOST_NAMES = 40
+"""Classes whose names and counts can be read in a picture."""
+
 
 def _figure(width: float, height: float) -> Figure:
     """A figure, in inches, without pyplot, whose backend in a notebook does not change."""
@@ -94,13 +97,18 @@ def _rows(above: Tensor, below: Tensor, columns: int) -> list[list[Tensor]]:
 def _confusion(axes: Any, confusion: Int64[Tensor, "c c"], classes: Sequence[str]) -> None:
     share = confusion.double() / confusion.sum(1, keepdim=True).clamp(min=1)
     axes.imshow(share.sqrt().numpy(), cmap="bone_r", vmin=0, vmax=1)
-    for i, row in enumerate(confusion.tolist()):
+    for i, row in enumerate(confusion.tolist() if len(classes) <= MOST_NAMES else []):
         for j, count in enumerate(row):
             if count:
                 colour = "white" if share[i, j] > 0.4 else INK
                 axes.text(j, i, count, ha="center", va="center", fontsize=7, color=colour)
     axes.set(xticks=range(len(classes)), yticks=range(len(classes)))
-    axes.set(xticklabels=classes, yticklabels=classes, xlabel="seen as", ylabel="asked for")
+    axes.set(xlabel="recognized as", ylabel="asked for")
+    if len(classes) <= MOST_NAMES:
+        axes.set_xticklabels(classes, parse_math=False)
+        axes.set_yticklabels(classes, parse_math=False)
+    else:
+        axes.set(xticks=[], yticks=[])
     axes.set_title("confusion", fontsize=10, loc="left")
 
 
