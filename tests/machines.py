@@ -29,10 +29,10 @@ from models import random_weights
 
 SOURCE = Path(mezzotint.__file__).parents[1]
 
-TINY = (
-    "--width 8 --blocks 1 --embedding 16 --heads 2 --groups 4 --batch 8 --sampling.steps 2 --warmup 0"
-    " --log-every 1"
-).split()
+TINY = [
+    *["--width", "8", "--blocks", "1", "--embedding", "16", "--heads", "2", "--groups", "4"],
+    *["--batch", "8", "--sampling.steps", "2", "--warmup", "0", "--log-every", "1"],
+]
 """The smallest network, as flags of `mezzotint train`."""
 
 COMMAND = (sys.executable, "-m", "mezzotint")

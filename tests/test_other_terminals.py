@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -246,8 +245,7 @@ def test_d53_doctor_in_the_locale_c(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a recipe ``größe.toml``, the run it was trained to, whole, and the same run cut short; names
-    of classes have accents as well."""
+    """A folder with a recipe ``größe.toml`` and the run it was trained to; its classes have accents as well."""
     folder = tmp_path_factory.mktemp("begun")
     (folder / "größe.toml").write_text(RECIPE, encoding="utf-8")
     data = tiny_data(40, classes=2)
@@ -330,10 +328,10 @@ ENDLESS = [*TINY, "--steps", "1000000", "--sample-every", "0", "--save-every", "
 
 
 @pytest.fixture
-def training(tmp_path: Path) -> Iterator[tuple[Path, list[str]]]:
+def training(tmp_path: Path) -> tuple[Path, list[str]]:
     """A folder and a command that trains there until it is stopped."""
     save_npz(tmp_path / "tiny.npz", tiny_data(40))
-    yield tmp_path, [*COMMAND, "train", "digits", "--data.name", "npz:tiny.npz", *ENDLESS]
+    return tmp_path, [*COMMAND, "train", "digits", "--data.name", "npz:tiny.npz", *ENDLESS]
 
 
 def test_d61_a_hangup_while_training_saves(training: tuple[Path, list[str]]) -> None:
