@@ -55,8 +55,11 @@ def environment(folder: Path, **changes: str | None) -> dict[str, str]:
     return {name: value for name, value in both.items() if value is not None}
 
 
-def start(words: Sequence[str], folder: Path, **options: Any) -> "subprocess.Popen[str]":
-    """A process that goes on while the test does; what it says can be read."""
+@contextmanager
+def started(
+    words: Sequence[str], folder: Path, **options: Any
+) -> Iterator["subprocess.Popen[str]"]:
+    """A process that goes on while the block does, and not longer; what it says can be read."""
     settings: dict[str, Any] = {
         "cwd": folder,
         "env": environment(folder),
@@ -65,18 +68,23 @@ def start(words: Sequence[str], folder: Path, **options: Any) -> "subprocess.Pop
         "text": True,
         "errors": "backslashreplace",
     }
-    return subprocess.Popen(words, **settings | options)
+    with subprocess.Popen(words, **settings | options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ended(process: "subprocess.Popen[str]") -> Ran:
+    """What became of a process, when it has ended."""
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out or "", err or "")
 
 
 def run(words: Sequence[str], folder: Path, **options: Any) -> Ran:
     """A process, to its end."""
-    with start(words, folder, **options) as process:
-        try:
-            out, err = process.communicate(timeout=120)
-        except BaseException:
-            process.kill()
-            raise
-    return subprocess.CompletedProcess(words, process.returncode, out or "", err or "")
+    with started(words, folder, **options) as process:
+        return ended(process)
 
 
 def mezzo(

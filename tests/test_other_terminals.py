@@ -14,6 +14,7 @@ from common import tiny_data, tiny_recipe
 from machines import (
     COMMAND,
     TINY,
+    ended,
     environment,
     mezzo,
     named_model,
@@ -23,7 +24,7 @@ from machines import (
     run,
     save_npz,
     small_measures,
-    start,
+    started,
     wait_for_entries,
     without_bars,
 )
@@ -245,7 +246,7 @@ def test_d53_doctor_in_the_locale_c(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a recipe ``größe.toml`` and the run it was trained to; its classes have accents as well."""
+    """A folder with a recipe ``größe.toml`` and the run it was trained to; its classes have accents too."""
     folder = tmp_path_factory.mktemp("begun")
     (folder / "größe.toml").write_text(RECIPE, encoding="utf-8")
     data = tiny_data(40, classes=2)
@@ -336,14 +337,11 @@ def training(tmp_path: Path) -> tuple[Path, list[str]]:
 
 def test_d61_a_hangup_while_training_saves(training: tuple[Path, list[str]]) -> None:
     folder, words = training
-    process = start(words, folder, preexec_fn=default_hangup)
-    try:
+    with started(words, folder, preexec_fn=default_hangup) as process:
         wait_for_entries(folder / "run", 3, process)
         process.send_signal(signal.SIGHUP)
-        _, said = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 129, said
+        ran = ended(process)
+    assert ran.returncode == 129, ran.stderr
     last = read_metrics(folder / "run/metrics.jsonl")[-1]["step"]
     assert [p.name for p in (folder / "run/checkpoints").iterdir()] == [f"step-{last:08d}"]
     assert not rubbish(folder)
@@ -361,17 +359,14 @@ def ignored_hangup() -> None:
 def test_d61_a_hangup_that_was_ignored_stays_ignored(training: tuple[Path, list[str]]) -> None:
     """As under nohup; other signals are heard."""
     folder, words = training
-    process = start(words, folder, preexec_fn=ignored_hangup)
-    try:
+    with started(words, folder, preexec_fn=ignored_hangup) as process:
         wait_for_entries(folder / "run", 3, process)
         process.send_signal(signal.SIGHUP)
         seen = len(read_metrics(folder / "run/metrics.jsonl"))
         wait_for_entries(folder / "run", seen + 20, process)
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 143, said
+        ran = ended(process)
+    assert ran.returncode == 143, ran.stderr
     assert len(list((folder / "run/checkpoints").iterdir())) == 1
 
 
