@@ -117,7 +117,7 @@ def test_d58_a_local_rank_on_the_command_line(tmp_path: Path) -> None:
 # --- D59: two runs, one folder -------------------------------------------------------------------
 
 AT_ONCE = """
-import sys, time
+import atexit, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -125,10 +125,12 @@ time.strftime = lambda *words: "20260102-030405"
 from mezzotint import build
 from mezzotint.cli import main
 open_data = build.load_data
+here = Path("here-" + sys.argv[1])
+atexit.register(here.touch)
 
 def together(*words, **options):
-    "The data are opened when both processes have come here."
-    Path("here-" + sys.argv[1]).touch()
+    "The data are opened when both processes have come here, or have ended."
+    here.touch()
     until = time.monotonic() + 30
     while not (Path("here-0").exists() and Path("here-1").exists()):
         assert time.monotonic() < until
