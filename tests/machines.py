@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -128,6 +129,18 @@ def unprivileged(uid: int = 65534) -> list[str]:
     if subprocess.run([*words, sys.executable, "-c", ""], capture_output=True).returncode:
         pytest.skip("processes of another user cannot be started here")
     return words
+
+
+def stranger(words: Sequence[str], folder: Path, **changes: str | None) -> Ran:
+    """A command that another user starts in ``folder``, who may write only where everybody may. Its fonts are
+    found already, which would take seconds."""
+    before = unprivileged()
+    fonts = folder / "fonts"
+    shutil.copytree(matplotlib.get_cachedir(), fonts, dirs_exist_ok=True)
+    for path in [fonts, *fonts.rglob("*")]:
+        path.chmod(0o777 if path.is_dir() else 0o666)
+    own = {"MPLCONFIGDIR": str(fonts), **changes}
+    return run([*before, *words], folder, env=environment(folder, **own))
 
 
 def pictures(

@@ -25,6 +25,7 @@ from machines import (
     run,
     save_npz,
     small_measures,
+    stranger,
     unprivileged,
 )
 from mezzotint import build, load, train
@@ -73,16 +74,14 @@ def test_d54_no_home_and_no_entry_for_the_user(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["file", "read-only folder"])
 def test_d54_a_home_where_nothing_can_be_written(kind: str, name: str, tmp_path: Path) -> None:
     pictures(tmp_path / "pics")
-    before = unprivileged()
     home = tmp_path / "home"
     if kind == "file":
         home.write_text("no folder")
     else:
         home.mkdir()
         home.chmod(0o555)
-    changed = environment(tmp_path, **{"XDG_CACHE_HOME": None, name: str(home)})
-    ran = run([*before, *COMMAND, "doctor", "folder:pics"], tmp_path, env=changed)
-    works_or_names_a_variable(ran)
+    changes = {"XDG_CACHE_HOME": None, name: str(home)}
+    works_or_names_a_variable(stranger([*COMMAND, "doctor", "folder:pics"], tmp_path, **changes))
 
 
 def test_d54_a_relative_cache_folder_is_none(tmp_path: Path) -> None:
@@ -129,7 +128,6 @@ def give_rights_back(tmp_path: Path) -> Iterator[None]:
 @pytest.mark.parametrize("name", ["pics", "packed.zip"])
 @pytest.mark.parametrize("what", ["everything", "locks"])
 def test_d55_a_cache_of_somebody_else_is_used(what: str, name: str, filled: Path) -> None:
-    before = unprivileged()
     array = next((filled / "cache").rglob("images.npy")).read_bytes()
     if what == "everything":
         take_rights(filled / "cache")
@@ -138,7 +136,7 @@ def test_d55_a_cache_of_somebody_else_is_used(what: str, name: str, filled: Path
             path.chmod(0o777 if path.is_dir() else 0o444)
     data = ["--data.name", f"folder:{filled / name}"]
     words = ["train", "digits", *data, *TINY, "--steps", "1", "--out", "run"]
-    ran = run([*before, *COMMAND, *words], filled)
+    ran = stranger([*COMMAND, *words], filled)
     assert ran.returncode == 0, ran.stderr
     assert load(filled / "run").spec.classes == ("ant", "bee")
     assert next((filled / "cache").rglob("images.npy")).read_bytes() == array
@@ -147,13 +145,12 @@ def test_d55_a_cache_of_somebody_else_is_used(what: str, name: str, filled: Path
 @pytest.mark.usefixtures("give_rights_back")
 def test_d55_floors_that_somebody_else_computed_need_not_be_written(tmp_path: Path) -> None:
     """Numbers are not lost because they cannot be remembered."""
-    before = unprivileged()
     measures = small_measures(tmp_path)
     save_npz(tmp_path / "drawn.npz", tiny_data(200))
     (tmp_path / "cache/mezzotint").mkdir(parents=True)
     tmp_path.chmod(0o777)
     take_rights(tmp_path / "cache")
-    ran = run([*before, *COMMAND, "evaluate", "drawn.npz", *measures, "--out", "E"], tmp_path)
+    ran = stranger([*COMMAND, "evaluate", "drawn.npz", *measures, "--out", "E"], tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "digit_fid" in json.loads((tmp_path / "E/evaluation.json").read_text())["results"]
 
