@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -135,6 +136,9 @@ def stranger(words: Sequence[str], folder: Path, **changes: str | None) -> Ran:
     """A command that another user starts in ``folder``, who may write only where everybody may. Its fonts are
     found already, which would take seconds."""
     before = unprivileged()
+    for place in folder.parents:
+        if place.is_relative_to(tempfile.gettempdir()) and place.stat().st_uid == os.getuid():
+            place.chmod(place.stat().st_mode | 0o011)  # to be passed through, not read
     fonts = folder / "fonts"
     shutil.copytree(matplotlib.get_cachedir(), fonts, dirs_exist_ok=True)
     for path in [fonts, *fonts.rglob("*")]:
