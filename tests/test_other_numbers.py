@@ -1,10 +1,6 @@
-"""Many classes, numbers that are not Python's or JSON's, copies, and files that ask to be trusted: the second
-list, D63, D64, D69, D70 and D72."""
+"""Many classes, copies, and numbers that are not Python's or JSON's: the second list, D63, D64, D69, D70."""
 
-import io
 import json
-import pickle
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +13,8 @@ from matplotlib.axes import Axes
 from PIL import Image
 from torch import Tensor
 
-import mezzotint
 from common import tiny_data, tiny_recipe
-from machines import in_process, named_model, rubbish, save_npz, small_measures
+from machines import in_process, named_model, small_measures
 from mezzotint import RecipeError, build, train
 from mezzotint.evaluation.memorization import nearest
 from mezzotint.evaluation.report import Evaluation, write
@@ -69,9 +64,9 @@ def rows_at_once() -> Iterator[list[int]]:
 
 @pytest.fixture
 def many(work: Path) -> Path:
-    """A model of 400 classes."""
+    """A model of 600 classes."""
     recipe = tiny_recipe(sampling={"sampler": "heun", "steps": 1})
-    return named_model(work / "many.safetensors", [f"class {k}" for k in range(400)], recipe)
+    return named_model(work / "many.safetensors", [f"class {k}" for k in range(600)], recipe)
 
 
 @pytest.mark.parametrize("classes", [400, 1000])
@@ -98,7 +93,7 @@ def test_d63_a_film_of_everything_is_bounded(many: Path, work: Path) -> None:
         with Image.open(work / "gifs/grid.gif") as page:
             assert max(page.size) <= LONGEST_SIDE
     else:
-        assert "400" in str(said)
+        assert "600" in str(said)
 
 
 def test_d63_films_of_each_are_drawn_in_batches(many: Path, work: Path) -> None:
@@ -106,9 +101,9 @@ def test_d63_films_of_each_are_drawn_in_batches(many: Path, work: Path) -> None:
         words = ["gif", str(many), "--steps", "1", "--frames", "2", "--scale", "1"]
         said = in_process(*words)
     assert max(seen) <= LARGEST_BATCH
-    assert said == 0 or "400" in str(said)
+    assert said == 0 or "600" in str(said)
     if said == 0:
-        assert len(list((work / "gifs").iterdir())) == 400
+        assert len(list((work / "gifs").iterdir())) == 600
 
 
 def test_d63_images_of_everything_are_drawn_in_batches(many: Path, work: Path) -> None:
@@ -203,7 +198,7 @@ def test_d64_an_evaluation_without_a_number_is_json(tmp_path: Path) -> None:
         **{"version": "0", "torch": "2", "hardware": "cpu", "reference": "real"},
     }
     values = {"digit_fid": [float("nan"), 1.0], "recall": [float("inf"), 0.5]}
-    written = write(Evaluation(values, {"digit_fid": float("nan")}, protocol), tmp_path)
+    written = write(Evaluation(values, {"digit_fid": float("nan")}, protocol, None), tmp_path)
     found = strict(next(p for p in written if p.suffix == ".json").read_text())
     assert found["results"].keys() == values.keys()
 
@@ -214,7 +209,9 @@ def test_d64_a_sweep_without_a_number_is_json(work: Path, monkeypatch: pytest.Mo
     flags = small_measures(work)
     model = named_model(work / "m.safetensors", tuple("0123456789"))
     names = ("accuracy", "digit_fid", "precision", "recall")
-    found = Evaluation({name: [float("nan")] for name in names}, dict.fromkeys(names, 0.5), {})
+    found = Evaluation(
+        {name: [float("nan")] for name in names}, dict.fromkeys(names, 0.5), {}, None
+    )
     monkeypatch.setattr(evaluation, "evaluate_model", lambda *words, **options: found)
     assert in_process("evaluate", str(model), *flags, "--sweep", "steps=1,2") == 0
     rows = strict((work / "sweep-steps.json").read_text())["rows"]
@@ -265,8 +262,10 @@ def test_d69_a_recipe_with_other_kinds_of_truth(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [True, np.bool_(True), torch.tensor(True), 2.0, np.float64(2), torch.tensor(2.0), "2"]
-    + [np.array([2]), np.array([2, 3]), None],
+    [
+        *[True, np.bool_(True), torch.tensor(True), 2.0, np.float64(2), torch.tensor(2.0), "2"],
+        *[np.array([2]), np.array([2, 3]), None],
+    ],
     ids=repr,
 )
 @pytest.mark.parametrize("key", ["steps", "batch"])
@@ -283,7 +282,7 @@ def test_d69_sampling_with_whole_numbers_of_other_kinds(kind: Any) -> None:
     assert made.equal(plain)
     assert model.trajectory([3], seed=kind(5), steps=kind(2)).x.shape[0] == 3
     assert model.sample(count=kind(2), seed=5).equal(model.sample(count=2, seed=5))
-    guided = model.sample([3], guidance=np.float32(2), interval=np.array([0.0, 1.0]))
+    guided = model.sample([3], guidance=np.float32(2), interval=(np.float32(0), np.int64(1)))
     assert guided.equal(model.sample([3], guidance=2.0, interval=(0.0, 1.0)))
 
 
@@ -421,134 +420,3 @@ def test_d70_an_evaluation_of_copies_says_so(work: Path) -> None:
     found = {name: r["mean"] for name, r in results.items() if name.startswith("nearest")}
     assert len(found) == 3
     assert set(found.values()) == {0.0}
-
-
-# --- D72: a refusal that tells people to drop their guard ----------------------------------------
-
-ADVICE = [
-    *["weights_only", "add_safe_globals", "safe_globals", "allow_pickle", "torch.load", "trust"],
-    *["unsafe", "GLOBAL", "Unpickler", "arbitrary code", "pickle=", "docs.pytorch"],
-]
-
-
-class Evil:
-    """Unpickled the ordinary way, it makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return Path.touch, (self.path,)
-
-
-class Call:
-    """Unpickled the ordinary way, it runs a command."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        import os
-
-        return os.system, (f"touch '{self.path}'",)
-
-
-def hostile(kind: str, marker: Path) -> bytes:
-    """A file of that kind that would make ``marker``."""
-    buffer = io.BytesIO()
-    match kind:
-        case "torch":
-            torch.save({"model": {"w": torch.zeros(2)}, "epoch": Evil(marker)}, buffer)
-        case "torch, old":
-            content = {"model": Evil(marker)}
-            torch.save(content, buffer, _use_new_zipfile_serialization=False)
-        case "pickle":
-            pickle.dump(Call(marker), buffer)
-        case "pickle, protocol 0":
-            pickle.dump(Call(marker), buffer, protocol=0)
-        case "pickle, protocol 5":
-            pickle.dump({"model": Call(marker)}, buffer, protocol=5)
-        case "module":
-            torch.save({"model": torch.nn.Linear(2, 2)}, buffer)
-    return buffer.getvalue()
-
-
-def refused(said: str | int, name: str) -> None:
-    """In a sentence of ours that names the file, and tells nobody how to open it all the same."""
-    assert isinstance(said, str)
-    assert name in said
-    assert said.count("\n") == 0
-    assert len(said) <= 400
-    assert not [word for word in ADVICE if word.lower() in said.lower()], said
-
-
-HOSTILE = ["torch", "torch, old", "pickle", "pickle, protocol 0", "pickle, protocol 5", "module"]
-
-
-@pytest.mark.parametrize("kind", HOSTILE)
-@pytest.mark.parametrize("verb", ["import", "info", "sample", "gif", "evaluate", "distill"])
-def test_d72_a_file_with_code_is_refused_in_our_words(verb: str, kind: str, work: Path) -> None:
-    (work / "saved_model.pth").write_bytes(hostile(kind, work / "it-ran"))
-    said = in_process(verb, "saved_model.pth")
-    refused(said, "saved_model.pth")
-    if verb == "import":
-        assert "code" in str(said) or "pickle" in str(said) or "tensors" in str(said)
-    assert sorted(p.name for p in work.iterdir() if p.name != "cache") == ["saved_model.pth"]
-
-
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_d72_a_classifier_with_code_is_refused_in_our_words(kind: str, work: Path) -> None:
-    flags = small_measures(work)
-    (work / "judge.pth").write_bytes(hostile(kind, work / "it-ran"))
-    save_npz(work / "drawn.npz", tiny_data(200))
-    said = in_process("evaluate", "drawn.npz", *flags[:2], "--judge", "judge.pth")
-    refused(said, "judge.pth")
-    assert not (work / "it-ran").exists()
-
-
-@pytest.mark.parametrize("array", ["images", "labels", "classes"])
-@pytest.mark.parametrize("verb", ["evaluate", "train", "doctor"])
-def test_d72_arrays_of_objects_are_refused_in_our_words(verb: str, array: str, work: Path) -> None:
-    made = tiny_data(200)
-    arrays: dict[str, Any] = {"images": made.images.numpy(), "labels": made.labels.numpy()}
-    arrays["classes"] = np.array(made.classes)
-    count = len(arrays[array])
-    arrays[array] = np.array([Evil(work / "it-ran")] * count, object)
-    np.savez(work / "objects.npz", **arrays)
-    flags = small_measures(work)
-    words = {
-        "evaluate": ["evaluate", "objects.npz", *flags],
-        "train": ["train", "digits", "--data.name", "npz:objects.npz", "--out", "run"],
-        "doctor": ["doctor", "npz:objects.npz"],
-    }
-    if verb == "evaluate" and array == "classes":
-        words["evaluate"] = ["evaluate", "objects.npz", "--data", "npz:objects.npz", *flags[2:]]
-    refused(in_process(*words[verb]), "objects.npz")
-    assert not (work / "it-ran").exists()
-    assert not (work / "run").exists()
-    assert not rubbish(work)
-
-
-@pytest.mark.parametrize("verb", ["evaluate", "doctor"])
-def test_d72_a_pickle_that_is_called_npz_is_refused_in_our_words(verb: str, work: Path) -> None:
-    (work / "fake.npz").write_bytes(hostile("pickle", work / "it-ran"))
-    flags = small_measures(work)
-    words = {"evaluate": ["evaluate", "fake.npz", *flags], "doctor": ["doctor", "npz:fake.npz"]}
-    refused(in_process(*words[verb]), "fake.npz")
-    assert not (work / "it-ran").exists()
-
-
-def test_d72_a_pickle_within_an_npz_is_refused_in_our_words(work: Path) -> None:
-    with zipfile.ZipFile(work / "fake.npz", "w") as archive:
-        for name in ("images.npy", "labels.npy"):
-            archive.writestr(name, hostile("pickle", work / "it-ran"))
-    refused(in_process("doctor", "npz:fake.npz"), "fake.npz")
-    assert not (work / "it-ran").exists()
-
-
-def test_d72_load_refuses_in_our_words_too(work: Path) -> None:
-    (work / "saved_model.pth").write_bytes(hostile("torch", work / "it-ran"))
-    with pytest.raises(ValueError, match=r"saved_model\.pth") as caught:
-        mezzotint.load("saved_model.pth")
-    refused(str(caught.value), "saved_model.pth")
-    assert not (work / "it-ran").exists()
