@@ -191,16 +191,20 @@ def test_d64_the_metrics_of_a_run_that_diverges_are_json(
     assert len([strict(line) for line in lines]) >= 1
 
 
-def test_d64_an_evaluation_without_a_number_is_json(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "found", [[0.5], [0.5, 1.0], [float("nan")], [float("inf")], [float("nan"), 1.0]]
+)
+def test_d64_an_evaluation_without_a_number_is_json(found: list[float], tmp_path: Path) -> None:
     network = {"network": "plain", "sha256": "0" * 64}
     protocol = {
         **{"source": "x", "images": 2, "features": network, "witness": network, "date": "today"},
         **{"version": "0", "torch": "2", "hardware": "cpu", "reference": "real"},
     }
-    values = {"digit_fid": [float("nan"), 1.0], "recall": [float("inf"), 0.5]}
-    written = write(Evaluation(values, {"digit_fid": float("nan")}, protocol, None), tmp_path)
-    found = strict(next(p for p in written if p.suffix == ".json").read_text())
-    assert found["results"].keys() == values.keys()
+    values = {"digit_fid": found, "recall": [0.25] * len(found)}
+    written = write(Evaluation(values, {"digit_fid": found[0]}, protocol, None), tmp_path)
+    results = strict(next(p for p in written if p.suffix == ".json").read_text())["results"]
+    assert results.keys() == values.keys()
+    assert results["recall"]["mean"] == 0.25
 
 
 def test_d64_a_sweep_without_a_number_is_json(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
