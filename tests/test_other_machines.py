@@ -210,7 +210,7 @@ def test_d56_a_file_system_without_rights(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("own_cache")
-@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENODEV])
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS])
 def test_d56_room_that_cannot_be_reserved_is_passed_over(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -200,8 +201,9 @@ def test_d64_an_evaluation_without_a_number_is_json(found: list[float], tmp_path
         **{"source": "x", "images": 2, "features": network, "witness": network, "date": "today"},
         **{"version": "0", "torch": "2", "hardware": "cpu", "reference": "real"},
     }
+    shown: Any = (None, SimpleNamespace(confusion=None))
     values = {"digit_fid": found, "recall": [0.25] * len(found)}
-    written = write(Evaluation(values, {"digit_fid": found[0]}, protocol, None), tmp_path)
+    written = write(Evaluation(values, {"digit_fid": found[0]}, protocol, shown), tmp_path)
     results = strict(next(p for p in written if p.suffix == ".json").read_text())["results"]
     assert results.keys() == values.keys()
     assert results["recall"]["mean"] == 0.25
@@ -212,6 +214,7 @@ def test_d64_a_sweep_without_a_number_is_json(work: Path, monkeypatch: pytest.Mo
 
     flags = small_measures(work)
     model = named_model(work / "m.safetensors", tuple("0123456789"))
+    shown: Any = (None, None)
     names = ("accuracy", "digit_fid", "precision", "recall")
     found = Evaluation(
         {name: [float("nan")] for name in names}, dict.fromkeys(names, 0.5), {}, None
