@@ -74,9 +74,9 @@ def are_safe(paths: list[Path], folder: Path) -> None:
         assert path.parent.resolve() == folder.resolve(), path
         assert len(os.fsencode(path.name)) <= 255, path
         assert not re.search(r'[\x00-\x1f\x7f<>:"/\\|?*]', path.name), path
-        assert path.stem.partition(".")[0].upper().strip() not in RESERVED, path
+        assert path.name.partition(".")[0].upper().strip() not in RESERVED, path
         assert not path.name.startswith("."), path
-        assert path.stem == path.stem.rstrip(". "), path
+        assert not path.name.endswith((".", " ")), path
     folded = {unicodedata.normalize("NFC", path.name).casefold() for path in paths}
     assert len(folded) == len(paths)
 

@@ -214,11 +214,10 @@ def test_d64_a_sweep_without_a_number_is_json(work: Path, monkeypatch: pytest.Mo
 
     flags = small_measures(work)
     model = named_model(work / "m.safetensors", tuple("0123456789"))
-    shown: Any = (None, None)
+    shown: Any = (None, SimpleNamespace(confusion=None))
     names = ("accuracy", "digit_fid", "precision", "recall")
-    found = Evaluation(
-        {name: [float("nan")] for name in names}, dict.fromkeys(names, 0.5), {}, None
-    )
+    values = {name: [float("nan")] for name in names}
+    found = Evaluation(values, dict.fromkeys(names, 0.5), {}, shown)
     monkeypatch.setattr(evaluation, "evaluate_model", lambda *words, **options: found)
     assert in_process("evaluate", str(model), *flags, "--sweep", "steps=1,2") == 0
     rows = strict((work / "sweep-steps.json").read_text())["rows"]
