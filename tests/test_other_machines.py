@@ -105,7 +105,7 @@ def filled(tmp_path: Path, own_cache: Path) -> Path:
     shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "pics")
     for name in ("pics", "packed.zip"):
         for split in ("train", "test"):
-            open_data(f"folder:{tmp_path / name}", split)  # type: ignore[arg-type]
+            open_data(f"folder:{tmp_path / name}", split)
     tmp_path.chmod(0o777)
     return tmp_path
 

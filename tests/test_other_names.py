@@ -293,10 +293,7 @@ def test_d71_strangers_among_the_class_folders_are_ignored(kind: str, deep: Path
             shutil.copytree(pics / "ant", pics / name)
             if name == "__MACOSX":
                 (pics / name / "._00.png").write_bytes(b"resource fork")
-    parts: list[ImageData] = [
-        open_data(f"folder:{pics}", split)  # type: ignore[arg-type]
-        for split in ("train", "test")
-    ]
+    parts: list[ImageData] = [open_data(f"folder:{pics}", split) for split in ("train", "test")]
     assert [part.classes for part in parts] == [("ant", "bee")] * 2
     assert sum(map(len, parts)) == 24
 

@@ -118,7 +118,7 @@ def test_d51_notices_of_broken_pictures_need_no_standard_error(
     for name in ("ant", "bee"):
         (pics / name / "broken.png").write_bytes(b"no picture")
     monkeypatch.setattr(sys, "stderr", None)
-    parts = [open_data(f"folder:{pics}", s, broken="skip") for s in ("train", "test")]  # type: ignore[arg-type]
+    parts = [open_data(f"folder:{pics}", s, broken="skip") for s in ("train", "test")]
     assert sum(map(len, parts)) == 24
 
 
