@@ -1,6 +1,6 @@
 """A trained model, and what it takes to load it and to sample from it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -19,14 +19,13 @@ from .recipe.fields import RecipeError
 from .recipe.rules import check_sampling
 from .recipe.schema import Recipe, Sampling
 from .recipe.toml import nearest, override
-from .samplers import Step, denoise, make_grid, make_sampler
+from .samplers import Step, Trajectory, denoise, make_grid, make_sampler
 from .training.checkpoint import MODEL, latest_checkpoint
 from .utils import pixels
 from .utils.assets import shipped
 from .utils.device import pick_device, prepare
 from .utils.numbers import plain, whole_number
 from .utils.progress import progress as progress_bar
-from .utils.randomness import generator
 
 MOST_IMAGES = 1_000_000
 
@@ -40,31 +39,6 @@ class SamplingOptions(TypedDict, total=False):
     guidance: float
     interval: tuple[float, float]
     clip: bool
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """All steps of sampling one batch.
-
-    Args:
-        x: noisy images (steps + 1, images, channels, height, width), uint8; the last are the samples.
-        x0: predicted clean images at each step, in the same shape, uint8.
-        t: decreasing times, from 1 to 0.
-    """
-
-    x: UInt8[Tensor, "times images channels height width"]
-    x0: UInt8[Tensor, "times images channels height width"]
-    t: tuple[float, ...]
-
-    @classmethod
-    def from_steps(cls, steps: Iterable[Step]) -> "Trajectory":
-        """The trajectory of the steps of one batch."""
-        steps = list(steps)
-        return cls(
-            x=torch.stack([pixels.to_uint8(step.x.cpu()) for step in steps]),
-            x0=torch.stack([pixels.to_uint8(step.x0.cpu()) for step in steps]),
-            t=tuple(step.t for step in steps),
-        )
 
 
 @dataclass(frozen=True)
@@ -117,6 +91,7 @@ class Model:
         *,
         count: int | None = None,
         seed: int = 0,
+        first: int = 0,
         progress: bool = False,
         **options: Unpack[SamplingOptions],
     ) -> Trajectory:
@@ -126,13 +101,14 @@ class Model:
             labels: a class for each image, or None.
             count: number of images, if ``labels`` is None.
             seed: integer from 0 to 2**63 - 1.
+            first: number of the first image.
             progress: whether to show a progress bar.
             options: differences from the recipe's ``[sampling]``.
 
         Returns:
             the steps, on the CPU.
         """
-        steps = self.denoise(labels, count=count, seed=seed, batch=None, **options)
+        steps = self.denoise(labels, count=count, seed=seed, first=first, **options)
         if progress:
             total = self.sampling_options(**options).steps + 1
             steps = progress_bar(steps, total, "denoising")
@@ -167,7 +143,7 @@ class Model:
         try:
             first = whole_number(first, "first", 0)
             batch = total if batch is None else whole_number(batch, "batch", 1)
-            generator(seed)  # refuses an invalid seed here, not at the first step
+            seed = whole_number(seed, "seed", 0, 2**63 - 1)
         except ValueError as error:
             raise RecipeError(str(error)) from None
         grid = make_grid(sampling.grid, self.denoiser.schedule, sampling.steps)
@@ -232,9 +208,11 @@ def find_weights(path: str | Path) -> Path:
     """
     name = str(path)
     path = Path(path).expanduser()
-    if path.is_file():
-        return path
     models = shipped("models")
+    if path.is_file():
+        if name in models and path.read_bytes()[8:9] != b"{":  # not the header of a weights file
+            return models[name]
+        return path
     if name in models and not is_model(path):  # a folder of that name may hold anything else
         return models[name]
     if not path.exists():

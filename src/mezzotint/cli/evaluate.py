@@ -8,11 +8,11 @@ from typing import Any
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Data, Sampling
 from ..recipe.toml import override
+from ..utils.output import output_folder
 from .common import set_values
 from .flags import section_flags, with_flags
-from .output import output_folder
 from .report import report
-from .sweep import measure_sweep
+from .sweep import measure_sweep, sweep_name
 
 
 def evaluate(
@@ -79,14 +79,17 @@ def evaluate(
     options = set_values(flags)
     if sweep is not None and (name := sweep.partition("=")[0]) in options:
         raise RecipeError(f"--{name} and --sweep {name}=...: say one or the other")
-    from .. import model
     from ..utils.device import prepare
 
     prepare()
     what = what.expanduser()
-    folder = output_folder(out or (what if (what / "recipe.toml").is_file() else Path(".")))
+    names = ["evaluation.json", "evaluation.md", "evaluation.png"]
+    if sweep is not None:
+        names = [f"{sweep_name(sweep)}{ending}" for ending in (".json", ".png")]
+    place = out or (what if (what / "recipe.toml").is_file() else Path("."))
+    folder = output_folder(place, names if against is None else ["inception-fid.json"])
     judges = Judges(judge, witness)
-    if what.suffix != ".npz" and not (what.is_dir() and not model.is_model(what)):
+    if what.suffix != ".npz" and not _holds_images(what):
         if against is not None:
             raise RecipeError("--against goes with images (.npz or a folder), not with a model")
         extras = Extras(seeds=seeds, bits=bits, classify=classify)
@@ -110,7 +113,15 @@ def evaluate(
             "--against measures by Inception-FID: leave out --data, --judge and --witness"
         )
     else:
-        _inception(what, against, folder, device)
+        _inception(what, against.expanduser(), folder, device)
+
+
+def _holds_images(what: Path) -> bool:
+    """Whether a path is a folder of pictures, and neither a run nor the name of a shipped model."""
+    from .. import model
+    from ..utils.assets import shipped
+
+    return what.is_dir() and not model.is_model(what) and str(what) not in shipped("models")
 
 
 @dataclass(frozen=True)

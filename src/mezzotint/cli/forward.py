@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..recipe.fields import RecipeError
-from .output import output_file
+from ..utils.output import output_file
 
 
 def forward(

@@ -10,9 +10,9 @@ from ..recipe.fields import RecipeError
 from ..recipe.schema import Sampling
 from ..utils.classes import file_names
 from ..utils.console import warn
+from ..utils.output import output_folder
 from .common import parse_labels, set_values
 from .flags import section_flags, with_flags
-from .output import output_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Format = Literal["gif", "apng", "webp"]
 
 MOST = 100
-"""Classes that are shown if none is named."""
+"""Images that are sampled at once, and that a grid has if no class is named."""
 
 
 def gif(
@@ -84,25 +84,35 @@ def gif(
         raise RecipeError("frames must be at least 2, scale at least 1 and hold not negative")
     out = output_folder(out)
     loaded = load(model, device)
-    classes = _chosen(parse_labels(labels, loaded.spec.classes), named=bool(labels))
-    number = len(classes or [0]) if layout == "grid" else 1
+    classes = parse_labels(labels, loaded.spec.classes)
+    if layout == "grid":
+        classes = _few(classes, named=bool(labels))
+    number = len(classes or [0])
     height, width = loaded.spec.size
-    columns = _columns(number)
+    columns = _columns(number) if layout == "grid" else 1
+    rows = -(-number // columns) if layout == "grid" else 1
     wide = columns * (2 if show == "both" else 1) * (width + 2) * scale
-    check_format(format, wide, -(-number // columns) * (height + 2) * scale)
+    check_format(format, wide, rows * (height + 2) * scale)
     names = file_names([loaded.spec.classes[label] for label in classes]) if classes else ["image"]
     most = loaded.recipe.diffusion.timesteps or 50
     changes = {"steps": max(min(50, most), loaded.recipe.sampling.steps), **set_values(flags)}
-    trajectory = loaded.trajectory(
-        classes, count=None if classes else 1, seed=seed, progress=True, **changes
-    )
-    film = _film(trajectory, show)[select(len(trajectory.t), frames)]
-    films = {name: film[:, k] for k, name in enumerate(names)}
-    if layout == "grid":
-        films = {"grid": _in_grid(film)}
     settings = Settings(format, fps, hold, scale)
-    for name, moving in films.items():
-        print(_save(moving, out / name, settings))
+    for start in range(0, number, MOST):
+        part = slice(start, start + MOST)
+        trajectory = loaded.trajectory(
+            classes[part] if classes else None,
+            count=None if classes else 1,
+            seed=seed,
+            first=start,
+            progress=True,
+            **changes,
+        )
+        film = _film(trajectory, show)[select(len(trajectory.t), frames)]
+        if layout == "grid":
+            print(_save(_in_grid(film), out / "grid", settings))
+            return
+        for k, name in enumerate(names[part]):
+            print(_save(film[:, k], out / name, settings))
 
 
 @dataclass(frozen=True)
@@ -126,8 +136,8 @@ def _save(film: "Tensor", stem: Path, settings: Settings) -> Path:
     return path
 
 
-def _chosen(classes: list[int] | None, named: bool) -> list[int] | None:
-    """The classes to show: those that were named, or all, but not hundreds."""
+def _few(classes: list[int] | None, named: bool) -> list[int] | None:
+    """The classes of a grid: those that were named, or all, but not hundreds."""
     if classes is not None and not named and len(classes) > MOST:
         warn(f"of {len(classes)} classes, the first {MOST} are shown: name others to see them")
         return classes[:MOST]

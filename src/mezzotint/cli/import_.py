@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .output import output_file
+from ..utils.output import output_file
 
 
 def import_(checkpoint: Path, /, *, out: Path | None = None, size: int = 32) -> None:

@@ -1,5 +1,6 @@
 """What ``mezzotint evaluate`` leaves behind: files first, then the table, then the pictures."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +31,17 @@ def report(result: "Evaluation", reference: "Reference", folder: Path) -> None:
     paths = write(result, folder)  # before anything is printed or plotted, which may fail
     _print_table(result)
     print(*paths, sep="\n")
-    path = folder / "evaluation.png"
+    write_picture(folder / "evaluation.png", lambda file: _save_pictures(result, reference, file))
+
+
+def write_picture(path: Path, save: Callable[[Path], None]) -> None:
+    """Write and name a picture of numbers that are on the disk already, so that it may fail."""
+    from ..utils.files import whole_file
+
     try:
-        _save_pictures(result, reference, path)
-    except Exception as error:  # whatever a plotting library raises: the numbers are there
+        with whole_file(path) as temporary:
+            save(temporary)
+    except Exception as error:  # whatever a plotting library raises
         warn(f"{path} was not written: {type(error).__name__}: {error}")
     else:
         print(path)
@@ -41,7 +49,6 @@ def report(result: "Evaluation", reference: "Reference", folder: Path) -> None:
 
 def _save_pictures(result: "Evaluation", reference: "Reference", path: Path) -> None:
     """Samples of each class, the least typical ones, and nearest training images."""
-    from ..utils.files import whole_file
     from ..viz.report import save_report
 
     samples, measured = result.shown
@@ -61,18 +68,17 @@ def _save_pictures(result: "Evaluation", reference: "Reference", path: Path) -> 
     size = (images.shape[2], images.shape[3])
     neighbours = measured.subject.neighbours
     nearest = neighbours.distance.argsort()[:32]
-    with whole_file(path) as temporary:
-        save_report(
-            temporary,
-            samples=examples,
-            columns=10,
-            confusion=measured.confusion,
-            classes=classes,
-            worst=worst,
-            generated=images[nearest],
-            training=reference.train.fitted(size).images[neighbours.index[nearest]],
-            title=f"{result.protocol['source']}: {len(images):,} images",
-        )
+    save_report(
+        path,
+        samples=examples,
+        columns=10,
+        confusion=measured.confusion,
+        classes=classes,
+        worst=worst,
+        generated=images[nearest],
+        training=reference.train.fitted(size).images[neighbours.index[nearest]],
+        title=f"{result.protocol['source']}: {len(images):,} images",
+    )
 
 
 def _print_table(result: "Evaluation") -> None:

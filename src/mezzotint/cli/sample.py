@@ -8,9 +8,9 @@ from typing import Any
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Sampling
 from ..utils.classes import file_names
+from ..utils.output import output_file
 from .common import parse_labels, set_values
 from .flags import section_flags, with_flags
-from .output import output_file
 
 ENDINGS = (".png", ".npz")
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..recipe.fields import RecipeError
 from ..recipe.toml import nearest
+from .report import write_picture
 
 if TYPE_CHECKING:
     from ..evaluation.measure import Reference
@@ -25,6 +26,7 @@ def measure_sweep(
 
     from ..evaluation.evaluate import evaluate_model, is_main
     from ..utils.files import whole_file
+    from ..utils.numbers import json_ready
     from ..viz.report import save_sweep
 
     name, values = parse_sweep(sweep)
@@ -32,7 +34,8 @@ def measure_sweep(
     for setting in settings:
         model.sampling_options(**setting)  # all are checked before the first is measured
     shown = ("accuracy", "digit_fid", "precision", "recall")
-    rows, floor = [], dict[str, float]()
+    rows = []
+    floor: dict[str, float] = {}
     for value, setting in zip(values, settings, strict=True):
         result = evaluate_model(model, reference, count=count, source=source, **setting)
         row: dict[str, Any] = {key: found[0] for key, found in result.values.items()}
@@ -41,14 +44,21 @@ def measure_sweep(
         print(f"{name} {value:g}: " + ", ".join(f"{key} {row[key]:.4g}" for key in shown))
     if not is_main():
         return
-    print("floor: " + ", ".join(f"{key} {floor[key]:.4g}" for key in shown))
-    path = folder / f"sweep-{name.replace(':', '-')}.json"
+    path = folder / f"{sweep_name(sweep)}.json"
+    document = json_ready({"sweep": name, "rows": rows, "floor": floor})
     with whole_file(path) as temporary:
-        document = {"sweep": name, "rows": rows, "floor": floor}
-        temporary.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    with whole_file(path.with_suffix(".png")) as temporary:
-        save_sweep(temporary, name, values, {k: [r[k] for r in rows] for k in shown}, floor)
-    print(path, path.with_suffix(".png"), sep="\n")
+        temporary.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+    print("floor: " + ", ".join(f"{key} {floor[key]:.4g}" for key in shown))
+    print(path)
+    curves = {key: [row[key] for row in rows] for key in shown}
+    write_picture(
+        path.with_suffix(".png"), lambda file: save_sweep(file, name, values, curves, floor)
+    )
+
+
+def sweep_name(sweep: str) -> str:
+    """The name of the files of a sweep, without ending."""
+    return f"sweep-{sweep.partition('=')[0].replace(':', '-')}"
 
 
 def parse_sweep(sweep: str) -> tuple[str, list[Any]]:

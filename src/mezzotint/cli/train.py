@@ -28,7 +28,7 @@ def base_recipe(tokens: Sequence[str]) -> Recipe:
     """The recipe that flags change: the one of the run to resume, or the one named first."""
     settings = _settings(tokens)
     if "--resume" in settings:
-        path = Path(settings["--resume"]) / "recipe.toml"
+        path = Path(settings["--resume"]).expanduser() / "recipe.toml"
         if not path.is_file():
             raise FileNotFoundError(f"{path.parent} is no run to resume: it holds no recipe.toml")
         recipe = from_toml(path.read_text(encoding="utf-8"), str(path))

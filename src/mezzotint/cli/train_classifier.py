@@ -7,7 +7,7 @@ from typing import Literal
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Data
 from ..recipe.toml import override
-from .output import output_file
+from ..utils.output import output_file
 
 
 def train_classifier(

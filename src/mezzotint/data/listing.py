@@ -225,6 +225,15 @@ def _walk(folder: Path, left_out: LeftOut, above: tuple[Path, ...] = ()) -> Iter
             yield from _walk(path, left_out, above)
 
 
+def _opens(path: Path) -> bool:
+    """Whether a file can be read, which the rights of its owner alone do not tell."""
+    try:
+        path.open("rb").close()
+    except OSError:
+        return False
+    return True
+
+
 def _is_hidden(path: Path) -> bool:
     return path.name.startswith(".") or path.name.casefold() in FOREIGN
 
@@ -243,7 +252,7 @@ def _is_taken(path: Path, left_out: LeftOut) -> bool:
         reason = HIDDEN
     elif not stat.S_ISREG(kind):
         reason = SPECIAL
-    elif not os.access(path, os.R_OK):
+    elif not (os.access(path, os.R_OK) or _opens(path)):
         reason = UNREADABLE
     elif path.suffix.lower() not in SUFFIXES and not is_picture(path):
         reason = NO_PICTURE

@@ -79,7 +79,12 @@ class Arrays:
         if actual is None:
             raise self._fault(f"has no array {name!r}")
         try:
-            return np.asarray(self.content[actual])
+            array = self.content[actual]
+            if not isinstance(array, np.ndarray):  # a file of another kind in the archive
+                raise self._fault(f"{actual!r} is no array")
+            return array
+        except _WrongArrayError:
+            raise
         except ValueError as error:
             if "pickle" not in str(error):
                 raise
@@ -153,7 +158,9 @@ class Arrays:
         shapes = []
         for key in self.content:
             try:
-                shapes.append(f"{key} {list(self.content[key].shape)}")
+                array = self.content[key]
+                is_array = isinstance(array, np.ndarray)
+                shapes.append(f"{key} {list(array.shape)}" if is_array else f"{key} (no array)")
             except ValueError:
                 shapes.append(f"{key} (objects)")
         return _WrongArrayError(

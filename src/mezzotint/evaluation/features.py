@@ -71,7 +71,7 @@ def load_classifier(name: str | Path, device: torch.device | None = None) -> Cla
         ValueError: If the file is damaged or holds no classifier.
     """
     known = shipped("classifiers")
-    path = known.get(str(name), Path(name))
+    path = known.get(str(name), Path(name).expanduser())
     if not path.is_file():
         raise FileNotFoundError(
             f"there is no classifier {name}: give a file of `mezzotint train-classifier`, or one of"

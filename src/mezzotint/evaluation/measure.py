@@ -186,5 +186,5 @@ def _content_key(counts: list[int], size: tuple[int, int], reference: Reference)
         digest.update(data.images.contiguous().numpy().data)
         digest.update(data.labels.contiguous().numpy().data)
     networks = (reference.judge.sha256, reference.witness.sha256)
-    digest.update(json.dumps([counts, size, networks, K, list(MEASURES), 2]).encode())
+    digest.update(json.dumps([counts, size, networks, K, list(MEASURES), 3]).encode())
     return digest.hexdigest()[:16]

@@ -43,7 +43,7 @@ class Subject:
         self._judge = judge
         self._witness = witness
         self._train = train
-        self._manifolds: dict[int, dict[str, float]] = {}
+        self._manifold: tuple[Subject, dict[str, float]] | None = None
 
     @cached_property
     def judged(self) -> ClassifierOutput:
@@ -76,11 +76,10 @@ class Subject:
 
     def manifold(self, real: "Subject") -> dict[str, float]:
         """Return precision, recall, density and coverage against ``real``, computed together once."""
-        if id(real) not in self._manifolds:
-            self._manifolds[id(real)] = precision_recall_density_coverage(
-                real.judged.features, self.judged.features
-            )
-        return self._manifolds[id(real)]
+        if self._manifold is None or self._manifold[0] is not real:
+            scores = precision_recall_density_coverage(real.judged.features, self.judged.features)
+            self._manifold = (real, scores)
+        return self._manifold[1]
 
 
 @dataclass(frozen=True, kw_only=True)

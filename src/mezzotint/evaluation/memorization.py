@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from ..utils.progress import progress
+from .distances import squared_distances
 
 Uint8Images = UInt8[Tensor, "n channels height width"]
 
@@ -53,19 +54,20 @@ def nearest(images: Uint8Images, training: Uint8Images, chunk: int = 1000) -> Ne
         raise ValueError(
             f"images of {shape} cannot be compared with training images of {training_shape}"
         )
-    training_flat = training.flatten(1).float()
+    training_flat = training.flatten(1)
     distances = []
     indices = []
     parts = images.split(chunk)
     for part in progress(parts, len(parts), "nearest neighbours", "batch"):
-        distance = torch.full((len(part),), float("inf"))
+        square = torch.full((len(part),), float("inf"), dtype=torch.float64)
         index = torch.zeros(len(part), dtype=torch.int64)
-        flat = part.flatten(1).float()
+        flat = part.flatten(1).double()
         for start in range(0, len(training_flat), 10_000):
-            minimum = torch.cdist(flat, training_flat[start : start + 10_000]).min(1)
-            nearer = minimum.values < distance
-            distance = torch.where(nearer, minimum.values, distance)
+            rows = training_flat[start : start + 10_000].double()
+            minimum = squared_distances(flat, rows).min(1)
+            nearer = minimum.values < square
+            square = torch.where(nearer, minimum.values, square)
             index = torch.where(nearer, minimum.indices + start, index)
-        distances.append(distance / flat.shape[1] ** 0.5)
+        distances.append((square / flat.shape[1]).sqrt().float())
         indices.append(index)
     return Neighbours(torch.cat(distances), torch.cat(indices))

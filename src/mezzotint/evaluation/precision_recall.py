@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .distances import distances
 from .requirements import Features, require_samples
 
 K = 5
@@ -21,9 +22,7 @@ K = 5
 
 def _radii(x: Features, k: int, chunk: int = 1000) -> Float[Tensor, " n"]:
     """Distance of each point to its k-th nearest neighbour, the point itself not counted."""
-    return torch.cat(
-        [torch.cdist(part, x).kthvalue(k + 1, dim=1).values for part in x.split(chunk)]
-    )
+    return torch.cat([distances(part, x).kthvalue(k + 1, dim=1).values for part in x.split(chunk)])
 
 
 def precision_recall_density_coverage(
@@ -46,19 +45,19 @@ def precision_recall_density_coverage(
     """
     for features in (real, generated):
         require_samples(features, k + 1, f"precision and recall with k = {k}")
-    real = real.float()
-    generated = generated.float()
-    real_radii = _radii(real, k)
-    generated_radii = _radii(generated, k)
+    real = real.double()
+    generated = generated.double()
+    real_radii = _radii(real, k, chunk)
+    generated_radii = _radii(generated, k, chunk)
     real_balls = torch.zeros(len(generated))  # how many contain each generated point
     recall = torch.zeros(len(real), dtype=torch.bool)
     coverage = torch.zeros(len(real), dtype=torch.bool)
     for rows in torch.arange(len(real)).split(chunk):
-        distances = torch.cdist(real[rows], generated)
-        in_real = distances <= real_radii[rows, None]
+        pairs = distances(real[rows], generated)
+        in_real = pairs <= real_radii[rows, None]
         real_balls += in_real.sum(0)
         coverage[rows] = in_real.any(1)
-        recall[rows] = (distances <= generated_radii).any(1)
+        recall[rows] = (pairs <= generated_radii).any(1)
     return {
         "precision": (real_balls > 0).float().mean().item(),
         "recall": recall.float().mean().item(),

@@ -1,9 +1,11 @@
 """The result of an evaluation as JSON, as a table and as Markdown."""
 
 import json
+import math
 import platform
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from .. import __version__
 from ..data.samples import Samples
 from ..registry import MEASURES
 from ..utils.files import whole_file
+from ..utils.numbers import json_ready
 from .features import SHIPPED
 from .measure import Measured, Reference
 
@@ -39,21 +42,26 @@ class Evaluation:
         results = {
             name: {
                 "mean": statistics.fmean(values),
-                "std": statistics.stdev(values) if len(values) > 1 else None,
+                "std": spread(values),
                 "seeds": values,
                 "floor": self.floor.get(name),
             }
             for name, values in self.values.items()
         }
         confusion = self.shown[1].confusion
-        return json.dumps(
-            {
-                "results": results,
-                "confusion": None if confusion is None else confusion.tolist(),
-                "protocol": self.protocol,
-            },
-            indent=1,
-        )
+        document = {
+            "results": results,
+            "confusion": None if confusion is None else confusion.tolist(),
+            "protocol": self.protocol,
+        }
+        return json.dumps(json_ready(document), indent=1, allow_nan=False)
+
+
+def spread(values: Sequence[float]) -> float | None:
+    """The standard deviation of several finite values; None if there is none."""
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        return None
+    return statistics.stdev(values)
 
 
 def common_protocol(samples: Samples, reference: Reference) -> dict[str, Any]:
@@ -108,7 +116,8 @@ def table(evaluation: Evaluation) -> list[tuple[str, str, str, str, str]]:
         measure = MEASURES[key]
         digits = measure.decimals
         mean = f"{statistics.fmean(values):.{digits}f}"
-        deviation = f"{statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+        std = spread(values)
+        deviation = "" if std is None else f"{std:.{digits}f}"
         floor = f"{evaluation.floor[key]:.{digits}f}" if key in evaluation.floor else ""
         name = _display_name(key, measure.label, evaluation.protocol)
         rows.append((name, mean, deviation, floor, measure.better))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..utils.console import printable
 from .fields import RecipeError
 from .schema import Recipe
 from .toml import nearest, override, read_toml
@@ -160,7 +161,7 @@ def find(name: str) -> Recipe:
     """
     if name in RECIPES:
         return RECIPES[name]
-    path = Path(name)
+    path = Path(name).expanduser()
     if path.suffix == ".toml":
         if not path.is_file():
             raise RecipeError(f"there is no recipe file {name}")
@@ -175,7 +176,7 @@ def find(name: str) -> Recipe:
                 f"{name} is of format {number}, in which schedules and objectives had other names: write it"
                 f" anew for format {FORMAT} (CHANGELOG.md says what moved)"
             )
-        return override(RECIPES[base], {"name": path.stem, **changes})
+        return override(RECIPES[base], {"name": printable(path.stem), **changes})
     known = ", ".join(RECIPES)
     raise RecipeError(
         f"there is no recipe {name!r}: take one of {known}, or a .toml file.{nearest(name, RECIPES)}"

@@ -10,15 +10,20 @@ from pathlib import Path
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe
 from ..utils.classes import file_names
+from ..utils.output import output_folder
 
 
 def check_new(folder: Path) -> None:
-    """Refuse a folder that exists: runs are never overwritten."""
+    """Refuse a folder that exists, since runs are never overwritten, or that cannot be made."""
     if folder.exists():
         raise RecipeError(
             f"{folder} exists, and a run is never overwritten:"
             f" continue it with --resume {folder}, or choose another --out"
         )
+    try:
+        output_folder(folder)
+    except ValueError as error:
+        raise RecipeError(str(error)) from None
 
 
 @contextmanager

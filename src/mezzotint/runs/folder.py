@@ -127,6 +127,16 @@ class RunFolder:
         self.saved_step = state.step
 
     def draw(self, state: TrainingState) -> None:
+        """Write a grid of samples, and the loss curve up to now. What fails there does not end a run."""
+        if self.trainer.sharded:  # all processes sample together: one alone cannot give up
+            self._draw(state)
+            return
+        try:
+            self._draw(state)
+        except Exception as error:
+            warn(f"step {state.step}: no samples: {type(error).__name__}: {error}")
+
+    def _draw(self, state: TrainingState) -> None:
         """Write a grid, one column for each class, from the same noise each time, so that progress can be
         seen; and the loss curve up to now. All processes call it where weights are sharded."""
         network = state.sampling_network

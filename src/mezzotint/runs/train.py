@@ -48,15 +48,17 @@ def train(
     """
     prepare()
     if recipe is None:
-        recipe = "digits" if resume is None else recipe_of_run(Path(resume))
+        recipe = "digits" if resume is None else recipe_of_run(Path(resume).expanduser())
     recipe = as_recipe(recipe)
     check_tracker(recipe.training.tracker)
+    out = Path(out).expanduser() if out is not None else None
+    resume = Path(resume).expanduser() if resume is not None else None
     if resume is not None:
         if out is not None:
             raise RecipeError("a resumed run goes on in its own folder: leave out --out")
-        check_resume(Path(resume), recipe, changes)
+        check_resume(resume, recipe, changes)
     elif out is not None:
-        check_new(Path(out))
+        check_new(out)
     group = processes()
     if not group.is_main:
         log = _silent
@@ -66,7 +68,7 @@ def train(
     log(f"{len(data):,} images of {data.size[0]}x{data.size[1]}x{data.channels}; {counts}")
     for warning in data.warnings():
         log(f"warning: {warning}")
-    initial = find_initial(recipe, data.spec, Path(resume) if resume else None)
+    initial = find_initial(recipe, data.spec, resume)
     trainer = make_trainer(recipe, data, initial)
     with ExitStack() as stack:
         folder = _claim(stack, group, recipe, out, resume)
@@ -92,14 +94,14 @@ def _claim(
     stack: ExitStack,
     group: Processes,
     recipe: Recipe,
-    out: str | Path | None,
-    resume: str | Path | None,
+    out: Path | None,
+    resume: Path | None,
 ) -> Path:
     """The run's folder, locked by the main process until the stack ends; all fail together."""
     folder: Path | None = None
     fault = ""
     if group.is_main:
-        claim = resumed_run(Path(resume)) if resume else new_run(recipe, Path(out) if out else None)
+        claim = resumed_run(resume) if resume else new_run(recipe, out)
         try:
             folder = stack.enter_context(claim)
         except (RecipeError, OSError) as error:

@@ -9,6 +9,7 @@ from .grids import make_grid
 from .heun import Heun
 from .noise import ImageNoise
 from .step import Noise, Sampler, Step, make_sampler
+from .trajectory import Trajectory
 
 __all__ = [
     "DDIM",
@@ -20,6 +21,7 @@ __all__ = [
     "Noise",
     "Sampler",
     "Step",
+    "Trajectory",
     "denoise",
     "make_grid",
     "make_sampler",

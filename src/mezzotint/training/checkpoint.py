@@ -73,7 +73,9 @@ def _prune(folder: Path, newest: Path, keep: int) -> None:
 
 def _checkpoints(folder: Path) -> list[Path]:
     """All checkpoints, newest first."""
-    paths = (p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdecimal())
+    paths = (
+        p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdecimal() and p.is_dir()
+    )
     return sorted(paths, key=_step, reverse=True)
 
 

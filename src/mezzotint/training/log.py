@@ -1,12 +1,12 @@
 """The metrics file metrics.jsonl: one JSON object per line, in step order, also after a resume."""
 
 import json
-import math
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..utils.files import whole_file
+from ..utils.numbers import json_ready
 
 
 class MetricsLog:
@@ -42,11 +42,7 @@ class MetricsLog:
 
 
 def _line(entry: dict[str, Any]) -> str:
-    values = {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in entry.items()
-    }
-    return json.dumps(values, allow_nan=False) + "\n"
+    return json.dumps(json_ready(entry), allow_nan=False) + "\n"
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

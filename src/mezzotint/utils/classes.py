@@ -119,11 +119,13 @@ def file_names(names: Sequence[str]) -> list[str]:
     folded = [text.casefold() for text in plain]
     result = []
     for name, text in zip(names, plain, strict=True):
-        alone = folded.count(text.casefold()) == 1 and text.casefold() not in _RESERVED
+        stem = text.casefold().partition(".")[0].strip()
+        alone = folded.count(text.casefold()) == 1 and stem not in _RESERVED
         if alone and text == name:
             result.append(text)
         else:
             digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+            text = f"_{text}" if stem in _RESERVED else text
             result.append(f"{text or 'class'}-{digest}")
     return result
 

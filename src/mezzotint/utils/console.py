@@ -20,7 +20,11 @@ _UNDECODED = re.compile("[\udc80-\udcff]")
 
 def printable(text: str, encoding: str = "utf-8") -> str:
     """``text`` with escapes for what ``encoding`` lacks, and for bytes of file names that are not UTF-8."""
-    text = _UNDECODED.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)
+    if _UNDECODED.search(
+        text
+    ):  # bytes that Python could not decode where it met them; UTF-8, perhaps
+        raw = text.encode("utf-8", "surrogateescape")
+        text = raw.decode("utf-8", "backslashreplace")
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 

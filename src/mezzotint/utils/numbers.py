@@ -1,6 +1,8 @@
 """Numbers from anywhere: Python's, NumPy's, torch's."""
 
+import math
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -38,3 +40,14 @@ def whole_number(value: Any, name: str, least: int, most: int | None = None) -> 
     if number < least or (most is not None and number > most):
         raise ValueError(fault)
     return number
+
+
+def json_ready(value: Any) -> Any:
+    """``value`` with null in the place of numbers that are not finite, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
