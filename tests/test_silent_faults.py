@@ -165,11 +165,8 @@ def test_a_tracker_is_closed_however_training_ends(
     monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "trackio", Tracker)
     monkeypatch.setattr(run_folder, "find_spec", lambda name: object())
     recipe = tiny_recipe(training={"tracker": "trackio", "steps": 2})
-    if fails:
-        with pytest.raises(OSError, match="the server is gone"):
-            train(recipe, tmp_path / "run")
-    else:
-        train(recipe, tmp_path / "run")
+    folder = train(recipe, tmp_path / "run")  # a tracker never ends a run
+    assert (folder / "model.safetensors").is_file()
     assert events[:3] == ["made", "started", "logged"]
     assert events[-1] == "closed"
     assert events.count("closed") == 1

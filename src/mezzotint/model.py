@@ -26,6 +26,7 @@ from .utils.assets import shipped
 from .utils.device import pick_device, prepare
 from .utils.numbers import plain, whole_number
 from .utils.progress import progress as progress_bar
+from .utils.randomness import generator
 
 MOST_IMAGES = 1_000_000
 
@@ -143,7 +144,8 @@ class Model:
         try:
             first = whole_number(first, "first", 0)
             batch = total if batch is None else whole_number(batch, "batch", 1)
-            seed = whole_number(seed, "seed", 0, 2**63 - 1)
+            generator(seed)  # refuses an invalid seed here, not at the first step
+            seed = int(seed)
         except ValueError as error:
             raise RecipeError(str(error)) from None
         grid = make_grid(sampling.grid, self.denoiser.schedule, sampling.steps)
@@ -186,10 +188,13 @@ class Model:
             raise RecipeError("labels is a list with one class per image; count goes without it")
         if labels is not None and (not hasattr(labels, "__len__") or plain(labels) is not labels):
             raise RecipeError(f"labels is a list with one class per image, such as [{labels}]")
+        number = count if labels is None else len(labels)
         try:
-            whole_number(count if labels is None else len(labels), "count", 1, MOST_IMAGES)
-        except ValueError as error:
-            raise RecipeError(str(error)) from None
+            whole_number(number, "count", 1, MOST_IMAGES)
+        except ValueError:
+            raise RecipeError(
+                f"the number of images must be from 1 to {MOST_IMAGES}, not {number!r}"
+            ) from None
         if labels is None:
             return None
         if not self.spec.classes:

@@ -48,8 +48,8 @@ def inception_fid(images: RGB, real: RGB, device: torch.device | None = None) ->
     for batch in (images, real):
         if batch.shape[1] != 3:
             raise ValueError(f"Inception-FID takes RGB images, not {batch.shape[1]} channel(s)")
-        if len(batch) <= MINIMUM:
-            raise ValueError(f"Inception-FID needs more than {MINIMUM} images, not {len(batch)}")
+        if len(batch) < MINIMUM:
+            raise ValueError(f"Inception-FID needs at least {MINIMUM} images, not {len(batch)}")
     try:
         import torch_fidelity
     except ModuleNotFoundError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import torch
 from torch import nn
 
 from .. import build, weights
@@ -32,6 +33,7 @@ from ..training.state import Hook, TrainingState
 from ..training.trainer import Trainer
 from ..utils.console import warn
 from ..utils.files import whole_file
+from ..utils.processes import without_variables
 from ..utils.signals import Stopped
 from ..viz.curves import save_loss_curve
 from ..viz.grids import tile, to_pillow
@@ -84,8 +86,7 @@ class RunFolder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._tracker is not None:
-            self._tracker.finish()
+        self._close_tracker()
 
     def log(self, entry: dict[str, Any]) -> None:
         """Write an entry of metrics, on the first process."""
@@ -96,8 +97,17 @@ class RunFolder:
             try:
                 self._tracker.log(values, step=entry["step"])
             except Exception as error:  # whatever a service raises: metrics.jsonl has them
-                warn(f"the tracker failed and is left alone: {type(error).__name__}: {error}")
-                self._tracker = None
+                warn(f"the tracker failed and is closed: {type(error).__name__}: {error}")
+                self._close_tracker()
+
+    def _close_tracker(self) -> None:
+        tracker = self._tracker
+        self._tracker = None
+        if tracker is not None:
+            try:
+                tracker.finish()
+            except Exception as error:
+                warn(f"the tracker could not be closed: {type(error).__name__}: {error}")
 
     def hooks(self) -> list[Hook]:
         """What is done on the recipe's cadence."""
@@ -198,12 +208,14 @@ def _start_tracker(name: str, folder: Path) -> Any:
     """The tracker that a recipe asks for besides metrics.jsonl, if it does."""
     if name == "none":
         return None
+    from accelerate.state import PartialState
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
+    if not PartialState._shared_state:  # its loggers want one; this process writes alone
+        with without_variables("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+            PartialState(cpu=not torch.cuda.is_available())
     kind: Any = LOGGER_TYPE_TO_CLASS[name]
     tracker = kind(name, *((folder,) if kind.requires_logging_directory else ()))
-    tracker.main_process_only = (
-        False  # which asks accelerate for processes; only the first one is here
-    )
+    tracker.main_process_only = False  # or it would ask accelerate which process this is
     tracker.start()
     return tracker

@@ -39,8 +39,9 @@ def cache_folder() -> Path:
     try:
         folder = Path(platformdirs.user_cache_dir("mezzotint", appauthor=False))
     except RuntimeError:  # no home
+        _say_temporary("there is no home folder")
         return temporary_cache()
-    return folder if folder.is_absolute() else temporary_cache()
+    return folder
 
 
 def temporary_cache() -> Path:
@@ -62,7 +63,7 @@ def cache_entry(kind: str, name: str) -> Path:
     folder = cache_folder() / kind
     if (folder / name).exists() or _may_write(folder):
         return folder / name
-    _say_temporary(cache_folder())
+    _say_temporary(f"{cache_folder()} cannot be written")
     folder = temporary_cache() / kind
     folder.mkdir(parents=True, exist_ok=True)
     owner = folder.parent.stat().st_uid
@@ -85,9 +86,9 @@ def _may_write(folder: Path) -> bool:
 
 
 @functools.cache
-def _say_temporary(folder: Path) -> None:
+def _say_temporary(reason: str) -> None:
     place = temporary_cache()
-    warn(f"{folder} cannot be written: {place} is the cache; set {CACHE} to a folder of your own")
+    warn(f"{reason}: {place} is the cache; set {CACHE} to a folder of your own")
 
 
 def sha256(path: Path) -> str:

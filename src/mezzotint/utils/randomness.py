@@ -53,7 +53,12 @@ def generator(seed: int, *path: int) -> torch.Generator:
 
 def derived_seed(seed: int, *path: int) -> int:
     """The 64-bit seed of a place; see :func:`generator`, which explains the arguments."""
-    seed = whole_number(seed, "seed", 0, 2**63 - 1)
+    try:
+        seed = whole_number(seed, "seed", 0, 2**63 - 1)
+    except ValueError:
+        raise ValueError(
+            f"the seed must be a whole number from 0 to 2**63 - 1, not {seed!r}"
+        ) from None
     low, high = np.random.SeedSequence(seed, spawn_key=path).generate_state(2, np.uint32).tolist()
     return int(high) << 32 | int(low)
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from .figures import new_figure
 
 MOST_POINTS = 2000
 """Largest number of points of a curve; an image has no more columns that could show them."""
@@ -57,8 +57,7 @@ def save_loss_curve(path: Path, steps: Sequence[int], losses: Sequence[float], t
     values = np.asarray(losses, np.float64)
     means = running_mean(values, max(1, len(values) // 20))
     x = thinned(np.asarray(steps, np.float64))
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7, 4)
     axes = figure.subplots()
     axes.plot(x, thinned(values), color="#b9b3a9", linewidth=1, label="mean since the entry before")
     axes.plot(x, thinned(means), color="#3a2e26", linewidth=1.8, label="running mean")

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from torch import Tensor
 
+from .figures import new_figure
 from .grids import tile, to_pillow
 
 INK = "#3a2e26"
@@ -22,13 +21,6 @@ PAPER = "#b9b3a9"
 
 MOST_NAMES = 40
 """Classes whose names and counts can be read in a picture."""
-
-
-def _figure(width: float, height: float) -> Figure:
-    """A figure, in inches, without pyplot, whose backend in a notebook does not change."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _show(
@@ -64,7 +56,7 @@ def save_report(
         training: nearest training image of each.
         title: title of the page.
     """
-    figure = _figure(11, 11)
+    figure = new_figure(11, 11)
     grid = figure.subplots(2, 2)
     figure.suptitle(title, parse_math=False)
     _show(grid[0, 0], samples, columns, "a sample" if confusion is None else "one row per class")
@@ -128,7 +120,7 @@ def save_sweep(
         curves: values of each metric, by its name, one for each setting.
         floors: values of metrics for real images, drawn as dashed lines; not every metric has one.
     """
-    figure = _figure(3.4 * len(curves), 3.2)
+    figure = new_figure(3.4 * len(curves), 3.2)
     grid = figure.subplots(1, len(curves), squeeze=False)
     for axes, (metric, values) in zip(grid[0], curves.items(), strict=True):
         axes.plot(settings, values, color=INK, marker="o", markersize=4)
