@@ -128,6 +128,16 @@ def is_launched(environment: Mapping[str, str]) -> bool:
     return True
 
 
+@contextmanager
+def without_variables(*names: str) -> Iterator[None]:
+    """Within the block, the environment has no variables of these names."""
+    values = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(values)
+
+
 def _whole_number(environment: Mapping[str, str], name: str, default: int) -> int:
     text = environment.get(name, "").strip()
     if not text:
