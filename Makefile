@@ -1,9 +1,9 @@
-# Verbs: demo, weights, bench, test, test-slow, lint, docs, notebooks, gpu-wheels, gpu-check, clean. Each builds the
-# environment it needs in .venv, but for gpu-check, which takes the torch that is there.
+# Verbs: demo, weights, bench, test, test-slow, test-matrix, lint, docs, notebooks, gpu-wheels, gpu-check, clean. Each
+# builds the environment it needs in .venv, but for gpu-check, which takes the torch that is there.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo weights bench test test-slow lint docs notebooks gpu-wheels gpu-check clean
+.PHONY: demo weights bench test test-slow test-matrix lint docs notebooks gpu-wheels gpu-check clean
 
 # A refinement for a model that was trained for three minutes only: a higher rate, more wrong labels, and a
 # little guidance kept.
@@ -50,6 +50,12 @@ test: .venv/installed
 
 test-slow: .venv/installed
 	$(BIN)/pytest -m slow -n 0
+
+# The fast tests with each Python that is here and each torch that pip finds, each in an environment of its own
+# under .matrix. MATRIX="--torch 2.14.1 --python python3.12" chooses.
+MATRIX ?=
+test-matrix:
+	$(PYTHON) .ci/matrix.py $(MATRIX)
 
 lint: .venv/installed
 	$(BIN)/ruff check
