@@ -18,6 +18,8 @@ def train_classifier(
     data: str = "mnist",
     folder: Path | None = None,
     size: int | None = None,
+    channels: int | None = None,
+    broken: Literal["refuse", "skip"] = "refuse",
     epochs: int = 12,
     seed: int = 0,
     device: str | None = None,
@@ -41,6 +43,10 @@ def train_classifier(
         Folder that already holds the data set's files.
     size
         Side in pixels to bring images to; as they are if not given.
+    channels
+        1 for grey, 3 for colour; as the images are if not given.
+    broken
+        skip leaves broken pictures out.
     epochs
         Passes over the training split.
     seed
@@ -62,7 +68,14 @@ def train_classifier(
 
     prepare()
     section = override(
-        Data(), {"name": data, "size": size, "folder": str(folder) if folder else None}
+        Data(),
+        {
+            "name": data,
+            "size": size,
+            "channels": channels,
+            "broken": broken,
+            "folder": str(folder) if folder else None,
+        },
     )
     train = build.load_data(section, "train")
     test = build.load_data(section, "test")
@@ -77,6 +90,8 @@ def train_classifier(
         "data": data,
         "folder": folder,
         "size": size,
+        "channels": channels,
+        "broken": broken if broken == "skip" else None,
         "epochs": epochs,
         "seed": seed,
         "device": device,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..utils.classes import class_name, in_order, listed
+from ..utils.classes import class_name, listed, spellings_of
 from ..utils.console import printable
 from .decode import SUFFIXES, is_picture
 from .images import Split
@@ -41,10 +41,11 @@ OTHER_SPLIT = "neither the training nor the test split"
 
 @dataclass
 class LeftOut:
-    """What is not taken, by reason: how many, and the first."""
+    """What is not taken, by reason: how many, and the first; ``remarks``: what else is unusual, in words."""
 
     counts: dict[str, int] = field(default_factory=dict)
     first: dict[str, Path] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     def add(self, reason: str, path: Path) -> None:
         """Count one more."""
@@ -52,12 +53,13 @@ class LeftOut:
         self.first.setdefault(reason, path)
 
     def lines(self, reasons: Sequence[str] | None = None) -> list[str]:
-        """A line for each reason, of those given or of all."""
-        return [
+        """The remarks, and a line for each reason, of those given or of all."""
+        left_out = [
             f"{count:,} left out ({reason}), {printable(str(self.first[reason]))} first"
             for reason, count in self.counts.items()
             if reasons is None or reason in reasons
         ]
+        return self.remarks + left_out
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,13 @@ def list_classes(
         )
     if expected == ():
         raise ValueError(f"{where}: of train and test, one has folders of classes, and one has not")
-    classes = in_order((place.name for place in below), where)
+    spellings = spellings_of((place.name for place in below), where)
+    for name, texts in spellings.items():
+        if len(texts) > 1:
+            left_out.remarks.append(
+                f"{' and '.join(map(ascii, texts))} are spellings of one name and make one class, {name}"
+            )
+    classes = tuple(spellings)
     if expected is not None:
         for name in classes:
             if name not in expected:

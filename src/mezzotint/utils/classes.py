@@ -51,18 +51,33 @@ def in_order(names: Iterable[str], where: str) -> tuple[str, ...]:
     Raises:
         ValueError: if two of them are spellings of the same name, or one is empty.
     """
-    spellings: dict[str, str] = {}
+    spellings = spellings_of(names, where)
+    for name, texts in spellings.items():
+        if len(texts) > 1:
+            raise ValueError(
+                f"{where}: {' and '.join(map(ascii, texts))} are spellings of one name, {name}: write it in"
+                " one way"
+            )
+    return tuple(spellings)
+
+
+def spellings_of(names: Iterable[str], where: str) -> dict[str, list[str]]:
+    """The classes, in the order of :func:`sort_key`, with all spellings that there are of each.
+
+    Args:
+        names: as they are found, such as names of folders.
+        where: they come from, for errors.
+
+    Raises:
+        ValueError: if a name is empty.
+    """
+    spellings: dict[str, list[str]] = {}
     for text in names:
         name = class_name(text)
         if not name:
             raise ValueError(f"{where}: {text!r} is no name of a class")
-        if name in spellings:
-            raise ValueError(
-                f"{where}: {spellings[name]!a} and {text!a} are two spellings of one name,"
-                f" {name}: put both together"
-            )
-        spellings[name] = text
-    return tuple(sorted(spellings, key=sort_key))
+        spellings.setdefault(name, []).append(text)
+    return dict(sorted(spellings.items(), key=lambda item: sort_key(item[0])))
 
 
 def find_class(word: str, classes: Sequence[str]) -> int:
