@@ -1,7 +1,4 @@
-"""The pictures in a folder, with or without folders of classes, and what is left out, with the reason.
-
-Nothing is decoded here. A file is opened only if its suffix is not that of a picture.
-"""
+"""The pictures in a folder, and what is left out, with the reason."""
 
 import hashlib
 import os
@@ -23,7 +20,6 @@ SPLITS: dict[str, str] = {
 }
 """Usual names of splits, in any case, and which split each is."""
 
-
 FOREIGN = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
 """Folders that operating systems and archive programs add."""
 
@@ -41,12 +37,7 @@ OTHER_SPLIT = "neither the training nor the test split"
 
 @dataclass
 class LeftOut:
-    """What is not taken.
-
-    Args:
-        counts: how many files, by reason.
-        first: the first file, by reason.
-    """
+    """What is not taken: for each reason, how many files or folders, and the first."""
 
     counts: dict[str, int] = field(default_factory=dict)
     first: dict[str, Path] = field(default_factory=dict)
