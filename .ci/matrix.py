@@ -23,7 +23,9 @@ TORCHES = ("2.7.1", "2.13.0", "2.14.1")
 def run(command: list[str], log: Path) -> bool:
     """Run a command, its output into a log. Tells whether it went well."""
     with log.open("a", encoding="utf-8") as file:
-        return subprocess.run(command, stdout=file, stderr=file, cwd=ROOT, check=False).returncode == 0
+        return (
+            subprocess.run(command, stdout=file, stderr=file, cwd=ROOT, check=False).returncode == 0
+        )
 
 
 def check(python: str, torch: str, tests: list[str]) -> str:
@@ -34,7 +36,7 @@ def check(python: str, torch: str, tests: list[str]) -> str:
     log = folder / "log.txt"
     constraints = folder / "constraints.txt"
     pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    # The CPU build of the pinned torch brings no other packages; another torch may need other versions of its own.
+    # The CPU build of the pinned torch needs no other packages; another torch may need other versions.
     kept = [line for line in pinned if not line.lower().startswith(("torch==", "torchmetrics=="))]
     constraints.write_text("\n".join([*kept, f"torch=={torch}"]) + "\n", encoding="utf-8")
     pip = [str(folder / "bin" / "pip"), "install", "--quiet", "--constraint", str(constraints)]
@@ -58,7 +60,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--python", action="append", help="command of a Python; may be repeated")
     parser.add_argument("--torch", action="append", help="version of torch; may be repeated")
-    parser.add_argument("--tests", nargs="*", default=[], help="files of tests; all fast ones if none")
+    parser.add_argument(
+        "--tests", nargs="*", default=[], help="files of tests; all fast ones if none"
+    )
     arguments = parser.parse_args()
     failed = False
     for python in arguments.python or PYTHONS:
