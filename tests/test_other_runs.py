@@ -95,6 +95,7 @@ def test_d58_a_number_of_processes_that_is_none(
     assert (tmp_path / "run").exists() == (refused is None)
 
 
+@pytest.mark.slow
 def test_d58_a_local_rank_on_the_command_line(tmp_path: Path) -> None:
     save_npz(tmp_path / "tiny.npz", tiny_data(40))
     words = [
@@ -163,6 +164,7 @@ def test_d59_two_runs_that_begin_in_one_second_have_two_folders(tmp_path: Path) 
     assert model_bytes(folders[0]) == model_bytes(folders[1])
 
 
+@pytest.mark.slow
 def test_d59_of_two_runs_that_want_one_folder_one_gets_it(tmp_path: Path) -> None:
     """The other is told so, or which it did not get."""
     ran = sorted(both(tmp_path, "--out", "run"), key=lambda r: r.returncode)

@@ -69,7 +69,7 @@ def test_d51_sample_with_standard_streams_closed(closed: str, seven: bytes, tmp_
     assert not rubbish(tmp_path)
 
 
-@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", ["2>&-", pytest.param("<&- >&- 2>&-", marks=pytest.mark.slow)])
 def test_d51_train_with_standard_error_closed(closed: str, tmp_path: Path) -> None:
     pictures(tmp_path / "pics")
     words = ["train", "digits", "--data.name", "folder:pics", *TINY, "--steps", "2", "--out", "run"]
@@ -149,7 +149,7 @@ def test_d52_words_for_a_reader_that_is_gone(
     assert status in SILENT
 
 
-@pytest.mark.parametrize("unbuffered", [True, False])
+@pytest.mark.parametrize("unbuffered", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_d52_doctor_for_a_reader_that_is_gone(unbuffered: bool, tmp_path: Path) -> None:
     pictures(tmp_path / "pics")
     status, said = gone("doctor", "folder:pics", folder=tmp_path, unbuffered=unbuffered)
@@ -157,6 +157,7 @@ def test_d52_doctor_for_a_reader_that_is_gone(unbuffered: bool, tmp_path: Path) 
     assert status in SILENT
 
 
+@pytest.mark.slow
 def test_d52_info_for_a_reader_that_takes_one_line(tmp_path: Path) -> None:
     named_model(tmp_path / "m.safetensors", "ab")
     script = 'set -o pipefail; "$@" | head -1'
@@ -167,6 +168,7 @@ def test_d52_info_for_a_reader_that_takes_one_line(tmp_path: Path) -> None:
     assert ran.returncode in SILENT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", [True, False])
 def test_d52_images_are_on_disk_before_their_name_is_printed(
     unbuffered: bool, seven: bytes, tmp_path: Path
@@ -229,6 +231,7 @@ def test_d53_the_name_of_a_picture_on_a_terminal_of_ascii(seven: bytes, tmp_path
     assert ran.stdout.strip() == "s\\xf6ven.png"
 
 
+@pytest.mark.slow
 def test_d53_classes_with_accents_on_a_terminal_of_ascii(tmp_path: Path) -> None:
     named_model(tmp_path / "m.safetensors", ("čáp", "\N{PENGUIN}"))
     ran = mezzo("info", "m.safetensors", folder=tmp_path, env={"PYTHONIOENCODING": "ascii"})
@@ -277,7 +280,9 @@ steps = 2
 """
 
 
-@pytest.mark.parametrize("locale", [PLAIN, {**PLAIN, "PYTHONIOENCODING": "ascii"}])
+@pytest.mark.parametrize(
+    "locale", [PLAIN, pytest.param({**PLAIN, "PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow)]
+)
 def test_d53_a_run_of_utf_8_goes_on_in_the_locale_c(
     begun: Path, tmp_path: Path, locale: dict[str, str]
 ) -> None:
@@ -292,6 +297,7 @@ def test_d53_a_run_of_utf_8_goes_on_in_the_locale_c(
     assert [entry["step"] for entry in read_metrics(tmp_path / "run/metrics.jsonl")] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_d53_a_recipe_file_with_accents_in_the_locale_c(begun: Path, tmp_path: Path) -> None:
     for name in ("größe.toml", "birds.npz"):
         shutil.copy(begun / name, tmp_path)
@@ -302,6 +308,7 @@ def test_d53_a_recipe_file_with_accents_in_the_locale_c(begun: Path, tmp_path: P
     assert load(tmp_path / "run").spec.classes == ("čáp", "vrána")
 
 
+@pytest.mark.slow
 def test_d53_data_under_a_name_with_accents_in_the_locale_c(begun: Path, tmp_path: Path) -> None:
     """Found all the same, or refused by name."""
     shutil.copytree(begun / "whole", tmp_path / "run")
@@ -316,6 +323,7 @@ def test_d53_data_under_a_name_with_accents_in_the_locale_c(begun: Path, tmp_pat
         assert "ci.npz" in ran.stderr
 
 
+@pytest.mark.slow
 def test_d53_a_file_that_is_not_there_is_named_in_the_locale_c(tmp_path: Path) -> None:
     ran = mezzo("sample", "größe.safetensors", folder=tmp_path, env=PLAIN)
     assert ran.returncode == 1
@@ -395,8 +403,10 @@ main(sys.argv[2:])
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
-@pytest.mark.parametrize("verb", ["sample", "gif"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGHUP, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("verb", ["sample", pytest.param("gif", marks=pytest.mark.slow)])
 def test_d61_a_hangup_while_a_file_is_written_leaves_no_half(
     verb: str, number: signal.Signals, tmp_path: Path
 ) -> None:

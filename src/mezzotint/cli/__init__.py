@@ -70,8 +70,10 @@ def _command(verb: str, tokens: Sequence[str]) -> Callable[..., None]:
 
 
 def help_text(command: Callable[..., None]) -> str:
-    """The words of a command's docstring, before its parameters: paragraphs in one line each, to be wrapped
-    as the terminal is wide, and examples behind a prompt."""
+    """The text of a command's docstring before its parameters.
+
+    Each paragraph is one line, for the terminal to wrap; examples have a prompt.
+    """
     words = (inspect.getdoc(command) or "").partition("\nParameters\n---")[0]
     return "\n\n".join(map(_paragraph, words.strip().split("\n\n")))
 

@@ -1,4 +1,4 @@
-"""``mezzotint distill``"""
+"""``mezzotint distill``."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``mezzotint doctor``"""
+"""``mezzotint doctor``."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

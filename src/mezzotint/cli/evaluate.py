@@ -1,4 +1,4 @@
-"""``mezzotint evaluate``"""
+"""``mezzotint evaluate``."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -17,8 +17,11 @@ SECTIONS = ("", "training", "data", "net", "objective", "diffusion", "sampling")
 
 
 def recipe_flags(recipe: Any) -> list[inspect.Parameter]:
-    """A keyword parameter ``section__field`` per field of the recipe: ``--section.field``, and
-    ``--field`` where that is free. Defaults shown are the recipe's own."""
+    """A keyword parameter ``section__field`` for each field of a recipe.
+
+    Its flags are ``--section.field`` and, if no other field has it, ``--field``. Defaults are those of the
+    recipe.
+    """
     taken = {"recipe", "out", "resume", "changes", "name"}
     flags = []
     for section_name in SECTIONS:

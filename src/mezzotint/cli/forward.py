@@ -1,4 +1,4 @@
-"""``mezzotint forward``"""
+"""``mezzotint forward``."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``mezzotint gif``"""
+"""``mezzotint gif``."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""``mezzotint import``"""
+"""``mezzotint import``."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

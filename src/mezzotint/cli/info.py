@@ -1,4 +1,4 @@
-"""``mezzotint info``"""
+"""``mezzotint info``."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

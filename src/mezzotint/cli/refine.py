@@ -1,4 +1,4 @@
-"""``mezzotint refine``"""
+"""``mezzotint refine``."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,8 +15,11 @@ REFINED, FAST = RECIPES["digits-refined"], RECIPES["digits-fast-refined"]
 
 
 def refined(model: str) -> Recipe:
-    """The recipe that refines ``model``: its own data and network, its way of sampling without guidance,
-    and the rest of digits-refined, or of digits-fast-refined for a few-step model."""
+    """The recipe that refines a model.
+
+    Data, network and sampling (without guidance) are those of the model. The rest is that of digits-refined,
+    or of digits-fast-refined for a few-step model.
+    """
     reference, digest = recipe_in(model)
     changes = {
         "objective": {"reference": model, "sha256": digest},

@@ -1,4 +1,4 @@
-"""``mezzotint sample``"""
+"""``mezzotint sample``."""
 
 import math
 from collections.abc import Callable, Sequence

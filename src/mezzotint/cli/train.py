@@ -1,4 +1,4 @@
-"""``mezzotint train``"""
+"""``mezzotint train``."""
 
 import sys
 from collections.abc import Callable, Sequence

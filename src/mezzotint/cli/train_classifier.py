@@ -1,4 +1,4 @@
-"""``mezzotint train-classifier``"""
+"""``mezzotint train-classifier``."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Data sets, by name: each a function (split, folder) -> ImageData; and kinds of files of your own."""
+"""Data sets by name, each a function (split, folder) -> ImageData, and readers for your own files."""
 
 from pathlib import Path
 
@@ -16,10 +16,21 @@ def open_data(
     frame: Frame | None = None,
     broken: Broken = "refuse",
 ) -> ImageData:
-    """A data set by its name, or files of your own as ``kind:path``, in a ``frame``.
+    """A data set by its name, or your own files as ``kind:path``.
 
-    ``folder``: where the files of a named data set are already. Raises FileNotFoundError or ValueError,
-    naming the file, where it is not there or ``broken`` (pictures can be skipped instead).
+    Args:
+        name: such as "mnist", "folder:pictures/" or "hf:ylecun/mnist".
+        split: "train" or "test".
+        folder: a folder that already has the files of a named data set.
+        frame: how images are cut and resized, and their channels; unchanged if not given.
+        broken: whether broken pictures are an error ("refuse") or left out ("skip").
+
+    Returns:
+        The images of the split, with labels and class names.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if the name is unknown, or a file is broken.
     """
     frame = frame or Frame()
     kind, colon, where = name.partition(":")

@@ -1,4 +1,4 @@
-"""Images of your own that are arrays already: an .npz, or IDX files."""
+"""Your own images in arrays: an .npz, or IDX files."""
 
 import hashlib
 from dataclasses import replace
@@ -20,14 +20,29 @@ from .transforms import Frame
 
 
 def from_npz(where: str, split: Split, frame: Frame, broken: Broken) -> ImageData:
-    """``images`` and perhaps ``labels`` of an .npz; names of the classes in ``classes``, or their
-    numbers. ``images_test`` and ``labels_test`` are the test split, or one image in about ten is."""
+    """The images of an .npz with the array ``images`` and optionally ``labels`` and ``classes`` (names).
+
+    ``images_test`` and ``labels_test`` are the test split. Without them, it is about one image in ten.
+
+    Args:
+        where: path of the .npz.
+        split: "train" or "test".
+        frame: how images are cut and resized, and their channels.
+        broken: not used: an .npz is read completely or not at all.
+
+    Returns:
+        The images of the split. Without ``classes``, the class names come from the labels.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if the file is broken, or its arrays do not match.
+    """
     data, own_test = _read_npz(Path(where).expanduser(), split)
     return (data if own_test else _held_out(data, split)).framed(frame)
 
 
 def _read_npz(path: Path, split: Split) -> tuple[ImageData, bool]:
-    """The arrays of a split, or, where there are none for testing, all there are; and which of the two."""
+    """The images of a split, or all if the file has no test split; and whether it has one."""
     with Arrays.opened(path) as arrays:
         own_test = "images_test" in arrays
         ending = "_test" if split == "test" and own_test else ""
@@ -57,9 +72,9 @@ def _read_npz(path: Path, split: Split) -> tuple[ImageData, bool]:
 
 
 def _classes(labels: list[int] | list[str], names: list[Any] | None, where: str) -> tuple[str, ...]:
-    """The names of the classes that labels are of: those of the file, or the labels' own."""
+    """The class names: those in the file, or else the values of the labels."""
     if names is not None:
-        in_order(map(str, names), where)  # which refuses two spellings of one
+        in_order(map(str, names), where)  # raises if two are spellings of one name
         return tuple(class_name(str(name)) for name in names)
     if labels and isinstance(labels[0], str):
         return in_order(sorted({str(label) for label in labels}), where)
@@ -67,34 +82,51 @@ def _classes(labels: list[int] | list[str], names: list[Any] | None, where: str)
 
 
 def from_idx(where: str, split: Split, frame: Frame, broken: Broken) -> ImageData:
-    """An IDX file of images, and, where its name has a twin with ``labels-idx1`` for ``images-idx3``,
-    their labels; one image in about ten is the test split."""
+    """The images of an IDX file; about one in ten is the test split.
+
+    Labels are read if the same folder has a file of the same name with ``labels-idx1`` for ``images-idx3``.
+
+    Args:
+        where: path of the file of images, plain or gzip.
+        split: "train" or "test".
+        frame: how images are cut and resized, and their channels.
+        broken: not used: an IDX file is read completely or not at all.
+
+    Returns:
+        The images of the split. Class names are the numbers of the labels.
+
+    Raises:
+        OSError: if a file cannot be read.
+        ValueError: if a file is broken, or does not hold grey uint8 images.
+    """
     path = Path(where).expanduser()
     images = idx.read(path)
     if images.ndim != 3 or images.dtype != np.uint8:
         raise ValueError(f"{path} holds no grey images, but {images.dtype} {images.shape}")
     pixels = torch.from_numpy(images)[:, None]
     none = torch.zeros(len(images), dtype=torch.int64)
-    twin = _labels_beside(path)
-    if twin is None:
+    label_path = _label_path(path)
+    if label_path is None:
         return _held_out(ImageData(pixels, none, ()), split).framed(frame)
-    labels = torch.from_numpy(idx.read(twin)).long()
+    labels = torch.from_numpy(idx.read(label_path)).long()
     classes = tuple(str(k) for k in range(int(labels.max()) + 1))
     return _held_out(ImageData(pixels, labels, classes), split).framed(frame)
 
 
-def _labels_beside(path: Path) -> Path | None:
-    """The file of labels that belongs to one of images, packed or not."""
+def _label_path(path: Path) -> Path | None:
+    """The file of labels for a file of images, gzip or plain, if there is one."""
     name = path.name.removesuffix(".gz").replace("images-idx3", "labels-idx1")
     if name == path.name.removesuffix(".gz"):
         return None
-    found = (path.with_name(f"{name}{ending}") for ending in ("", ".gz"))
-    return next((twin for twin in found if twin.is_file()), None)
+    candidates = (path.with_name(f"{name}{ending}") for ending in ("", ".gz"))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def _held_out(data: ImageData, split: Split) -> ImageData:
-    """The images of ``data`` that a split takes, where the file itself has none: by a hash of the image, so
-    that copies are on one side, and each stays there whatever is added."""
+    """The images of a split, for a file without splits.
+
+    A hash of each image decides. So copies are in the same split, and adding images moves no other.
+    """
     contents = [hashlib.blake2b(image.tobytes()).hexdigest() for image in data.images.numpy()]
     classes = [data.classes[label] if data.classes else "" for label in data.labels.tolist()]
     test = torch.tensor(held_out(classes, contents))

@@ -1,8 +1,8 @@
-"""Pictures decoded once: an array on disk that is mapped into memory, so that it may be larger than it.
+"""Pictures decoded once, into an array on disk that is mapped into memory and may be larger than it.
 
-The cache's name is a hash of what every picture is, of the frame, and of the code that decoded it: another
-picture or another size is another cache. It is built in one go or several, and renamed when whole. What is
-mapped is private: whatever is done to it in memory, the file stays as it is.
+The cache's name is a hash of the identity of every picture, the frame, and the version of the decoder, so
+another picture or size gives another cache. An interrupted build continues; a complete one is renamed. The
+mapping is private: changes in memory do not reach the file.
 """
 
 import errno
@@ -32,18 +32,23 @@ from .sources import Source, identity
 from .transforms import Frame
 
 EVERY = 2000
-"""Pictures between notes of how far the building is."""
+"""Pictures decoded between two writes of the progress file."""
 
 FORMAT = 2
-"""Raised whenever pictures are decoded in another way, or caches laid out in another way, than before."""
+"""Version of the decoder and of the layout of caches. Raise it when either changes."""
 
 DAYS = 60
-"""A cache that was not used for so long is deleted when another one is built."""
+"""A cache that was not used for so many days is deleted when another one is built."""
 
 
 @dataclass
 class Built:
-    """How far a cache is: ``done`` files looked at, of which these, by number, were ``broken``."""
+    """The progress of a build.
+
+    Args:
+        done: how many files have been read.
+        broken: the numbers of those that are broken.
+    """
 
     done: int = 0
     broken: list[int] = field(default_factory=list)
@@ -57,9 +62,18 @@ class Built:
 def cached(
     files: Sequence[Source], frame: Frame, channels: int, broken: Broken
 ) -> tuple[UInt8[Tensor, "n channels height width"], list[int]]:
-    """The pictures at the frame's size, mapped into memory, and the numbers of the files they are from.
+    """Decode pictures once, and map the array into memory.
 
-    What cannot be read, for a reason that lies outside the picture, is never remembered as broken.
+    A picture that cannot be read, as without permission, is an error and not recorded as broken.
+
+    Args:
+        files: the pictures.
+        frame: how they are cut and resized; its size must be given.
+        channels: 1 for grey, 3 for colour.
+        broken: whether broken pictures are an error ("refuse") or left out ("skip").
+
+    Returns:
+        The images, uint8 at the frame's size, and for each the number of its file.
 
     Raises:
         OSError: if a picture cannot be read.
@@ -71,17 +85,17 @@ def cached(
     if not array.is_file():
         shape = (len(files), channels, *frame.size)
         folder.mkdir(parents=True, exist_ok=True)
-        # Where another run is building it, this one waits, and finds nothing left to do.
+        # If another run is building it, this one waits, and then has nothing to do.
         with locked(folder.with_suffix(".lock")) as alone:
             if not array.is_file():
                 _build(files, frame, shape, broken, folder, "" if alone else secrets.token_hex(6))
     built = Built(**json.loads((folder / "built.json").read_text(encoding="utf-8")))
-    mapped = np.load(array, mmap_mode="c")
-    with suppress(OSError):  # another user's cache may be read, but not touched
+    images = np.load(array, mmap_mode="c")
+    with suppress(OSError):  # another user's cache is perhaps read-only
         os.utime(folder)
     if broken == "refuse" and built.broken:
         read_picture(files[built.broken[0]], channels, frame)  # says what is wrong
-    return torch.from_numpy(mapped[: len(built.kept)]), built.kept
+    return torch.from_numpy(images[: len(built.kept)]), built.kept
 
 
 def _key(files: Sequence[Source], frame: Frame) -> str:
@@ -100,9 +114,9 @@ def _build(
     folder: Path,
     builder: str,
 ) -> None:
-    """Decode all pictures, beginning after those of an earlier, interrupted build.
+    """Decode all pictures, continuing an earlier, interrupted build.
 
-    ``builder`` is a word of its own for each of several that build at a time, where there are no locks.
+    ``builder`` is a suffix of file names. It is unique to this process if the file system has no locks.
     """
     note = folder / f"built{builder}.json"
     partial = folder / f"partial{builder}.npy"
@@ -112,13 +126,13 @@ def _build(
         images = open_memmap(partial, mode="r+")
     else:
         images = _new_array(partial, shape)
-    left = range(built.done, len(files))
-    for k in progress(left, len(left), "decoding", "picture"):
+    remaining = range(built.done, len(files))
+    for k in progress(remaining, len(remaining), "decoding", "picture"):
         try:
             images[k - len(built.broken)] = read_picture(files[k], shape[1], frame)
         except ValueError:
             if broken == "refuse":
-                if not note.is_file():  # without that picture it will be another array
+                if not note.is_file():  # without that picture, the cache has another name
                     partial.unlink()
                 raise
             built.broken.append(k)
@@ -134,7 +148,7 @@ def _build(
 
 
 def _prune(caches: Path, keep: Path) -> None:
-    """Delete caches that nobody has used for a long time. One that is in use stays readable to its users."""
+    """Delete caches that were not used for ``DAYS``. Processes that have one mapped can still read it."""
     oldest = time.time() - DAYS * 86_400
     for folder in caches.iterdir():
         with suppress(OSError, Timeout):
@@ -145,10 +159,12 @@ def _prune(caches: Path, keep: Path) -> None:
 
 
 def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    """An array in a file that has its room on the disk already: a disk that fills up under a mapped file
-    would kill the process.
+    """An array in a new file, with its disk space allocated.
 
-    Raises ValueError where there is no such room; no file is left then.
+    Without that, a full disk would kill the process when it writes to the mapping.
+
+    Raises:
+        ValueError: if the disk has too little space. The file is then removed.
     """
     images = open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     if not hasattr(os, "posix_fallocate"):
@@ -157,7 +173,7 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     except OSError as error:
-        if error.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):  # no such call here
+        if error.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):  # not supported here
             return images
         path.unlink()
         room = images.nbytes / 1e6

@@ -1,5 +1,7 @@
-"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009), in their binary version, which no unpickling has to be
-trusted with: records of one label byte (two for CIFAR-100, coarse and fine) and 3 x 32 x 32 pixels."""
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009), in their binary version, which needs no unpickling.
+
+A record is one label byte (two for CIFAR-100: coarse, fine) and 3 x 32 x 32 pixels.
+"""
 
 import hashlib
 import tarfile
@@ -20,9 +22,16 @@ PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True, kw_only=True)
 class Cifar:
-    """``files`` of records; ``label_bytes`` before each image, of which the last is the class.
+    """A data set of one archive; call it with a split.
 
-    ``classes``: their names, or the name of the file in the archive that lists them.
+    Args:
+        title: its name, for errors.
+        archive: file name of the archive.
+        md5: of the archive.
+        files: names of the files of records, by split.
+        label_bytes: label bytes before each image; the last one is the class.
+        classes: their names, or the name of the file in the archive that lists them.
+        mirrors: URLs of folders with the archive.
     """
 
     title: str
@@ -37,12 +46,21 @@ class Cifar:
     )
 
     def __call__(self, split: Split = "train", folder: Path | None = None) -> ImageData:
-        """The ``split``, from a ``folder`` with the archive or its files, else from the net.
+        """Read a split.
 
-        Raises FileNotFoundError where a file is missing, ValueError where one is broken.
+        Args:
+            split: "train" or "test".
+            folder: a folder with the archive or its files; if not given, the archive is downloaded once.
+
+        Returns:
+            Its images, uint8 (n, 3, 32, 32), with labels and class names.
+
+        Raises:
+            FileNotFoundError: if a file is missing.
+            ValueError: if a file is broken.
         """
-        wanted = [*self.files[split], *([self.classes] if isinstance(self.classes, str) else [])]
-        content = self._read(wanted, folder)
+        names = [*self.files[split], *([self.classes] if isinstance(self.classes, str) else [])]
+        content = self._read(names, folder)
         size = self.label_bytes + PIXELS
         records = []
         for name in self.files[split]:

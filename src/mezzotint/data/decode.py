@@ -1,8 +1,7 @@
-"""From a picture in a file, of whatever kind, to an array.
+"""Decoding of picture files to arrays.
 
-A fault of a picture is one that reading it again would meet again: a ValueError that names it. A fault of
-the reading (no permission, too many open files, a disk or a network that fails) is the system's own OSError,
-which says nothing about the picture.
+A broken picture is a ValueError that names it. A failure to read (no permission, too many open files, a disk
+or network error) is the system's OSError, and says nothing about the picture.
 """
 
 from collections.abc import Iterator
@@ -50,10 +49,10 @@ SUFFIXES = {
         ".sgi",
     ),
 }
-"""Endings of pictures. A file with another ending is one if Pillow knows what it begins with."""
+"""Suffixes of pictures. A file with another suffix is one if Pillow recognizes its first bytes."""
 
 _NO_PICTURES = {"EPS", "WMF", "MPEG", "GRIB", "HDF5", "BUFR", "FITS", "PDF"}
-"""What Pillow opens with other programs, or not to the end."""
+"""Formats that Pillow opens with other programs, or only in part."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -64,23 +63,23 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""How a picture is turned upright, by the EXIF tag Orientation."""
+"""The transposition that turns a picture upright, by the EXIF tag Orientation."""
 
 _POINTER = b"version https://git-lfs"
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file begins as a picture does that Pillow decodes by itself."""
+    """Whether a file begins like a picture that Pillow decodes without other programs."""
     try:
         with path.open("rb") as stream, Image.open(stream) as picture:
             return picture.format not in _NO_PICTURES
-    except Exception:  # whatever a decoder makes of a file that is none of its own
+    except Exception:  # decoders raise anything for files of other formats
         return False
 
 
 @contextmanager
 def _opened(source: Source) -> Iterator[Image.Image]:
-    """A picture, opened. Whatever a decoder raises in the block is a fault of the picture.
+    """Open a picture. What a decoder raises in the block becomes a ValueError that names the picture.
 
     Raises:
         OSError: if it cannot be read.
@@ -92,7 +91,7 @@ def _opened(source: Source) -> Iterator[Image.Image]:
     except MemoryError:
         raise
     except OSError as error:
-        if error.errno is not None:  # the system's; Pillow's own have no number
+        if error.errno is not None:  # from the system; those of Pillow have no number
             if error.filename is None:
                 raise OSError(error.errno, error.strerror, printable(str(source))) from error
             raise
@@ -102,7 +101,7 @@ def _opened(source: Source) -> Iterator[Image.Image]:
 
 
 def _fault(source: Source, error: Exception) -> str:
-    """What is wrong with a picture, without Pillow's words for the stream that it read."""
+    """What is wrong with a picture, without Pillow's description of the stream."""
     words = str(error) or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
         words = "it is of no format that Pillow knows"
@@ -126,10 +125,21 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def upright(picture: Image.Image, channels: int, background: int) -> Image.Image:
-    """The picture as its maker meant it, in mode L or RGB: turned as its EXIF data say, its palette
-    looked up, transparent pixels on the background, 16 bits brought to 8.
+    """The picture upright, in mode L or RGB, with 8 bits for each channel.
 
-    Raises ValueError for modes that have no fixed range of values.
+    It is turned by its EXIF data, palettes are resolved, and transparent pixels are blended with the
+    background.
+
+    Args:
+        picture: an opened picture of any mode.
+        channels: 1 for grey, 3 for colour.
+        background: grey level behind transparent pixels, 0 to 255.
+
+    Returns:
+        A picture of mode L (1 channel) or RGB (3 channels).
+
+    Raises:
+        ValueError: if its mode has no fixed range of values.
     """
     turn = _TURNS.get(_orientation(picture))
     if turn is not None:
@@ -154,12 +164,15 @@ def upright(picture: Image.Image, channels: int, background: int) -> Image.Image
 def read_picture(
     source: Source, channels: int, frame: Frame
 ) -> UInt8[np.ndarray, "channels height width"]:
-    """The picture in ``source``.
+    """Decode a picture.
 
     Args:
-        source: where its bytes are.
+        source: the file, or another source of its bytes.
         channels: 1 for grey, 3 for colour.
         frame: how it is cut and resized.
+
+    Returns:
+        Its pixels, uint8 (channels, height, width).
 
     Raises:
         OSError: if it cannot be read.
@@ -177,9 +190,9 @@ def read_header(source: Source) -> tuple[str, tuple[int, int]]:
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: naming it, if there is none.
+        ValueError: naming it, if it is not a picture.
     """
     with _opened(source) as picture:
-        turned = _orientation(picture) in (5, 6, 7, 8)
+        sideways = _orientation(picture) in (5, 6, 7, 8)
         width, height = picture.size
-        return picture.mode, (width, height) if turned else (height, width)
+        return picture.mode, (width, height) if sideways else (height, width)

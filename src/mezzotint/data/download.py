@@ -1,4 +1,4 @@
-"""Files from the net, once: from the first mirror that gives them whole, into the user's cache."""
+"""Downloads, once, into the user's cache, from the first mirror that gives a whole file."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,11 +16,21 @@ def fetch(
     check: Callable[[Path], None],
     timeout: tuple[float, float] = TIMEOUT,
 ) -> Path:
-    """``path``, fetched from one of ``urls`` unless it is there already and whole.
+    """Download a file, unless it is there already and passes the check.
 
-    ``check(path)`` raises ValueError where a file is not what it should be; such a file is fetched
-    again, and never left in place. Raises FileNotFoundError, saying what each mirror answered,
-    where none has it.
+    A file that does not pass is removed and downloaded again.
+
+    Args:
+        path: where the file is stored.
+        urls: of the file, tried in order.
+        check: raises ValueError if the file at a path is not the right one.
+        timeout: seconds to connect, and seconds without data, before the next URL is tried.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        FileNotFoundError: with the answer of each mirror, if none has the file.
     """
     if path.is_file():
         try:
@@ -28,7 +38,7 @@ def fetch(
             return path
         except ValueError:
             path.unlink()
-    import pooch  # these take longer to load than a picture to be drawn
+    import pooch  # slow to import
     import requests
 
     downloader = pooch.HTTPDownloader(  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Folders of pictures of your own, or archives of them (:mod:`layout` says what a folder means); CelebA."""
+"""Your own pictures in a folder or an archive (:mod:`layout` has the rules for folders), and CelebA."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ def resolve_size_and_channels(
     Args:
         listing: the pictures to train on.
         frame: with a size and channels, or without.
-        where: they are, for errors.
+        where: the folder or data set, for errors.
 
     Returns:
         (height, width), and 1 or 3.
@@ -64,14 +64,17 @@ def decode_listing(
 
     Args:
         listing: the pictures.
-        train: those to train on, which decide about size and channels.
+        train: those to train on, from which size and channels are taken.
         frame: how they are cut and resized.
-        broken: whether broken pictures are refused or skipped.
-        where: they are, for errors.
+        broken: whether broken pictures are an error ("refuse") or left out ("skip").
+        where: the folder or data set, for errors.
+
+    Returns:
+        The images, with labels and class names.
 
     Raises:
         OSError: if a picture cannot be read.
-        ValueError: naming the first broken picture, unless those are to be skipped.
+        ValueError: if there are no pictures, or one is broken and ``broken`` is "refuse".
     """
     if not listing.pictures:
         raise ValueError(
@@ -103,11 +106,20 @@ def _reason(picture: Source, name: str) -> str:
 
 
 def from_folder(where: str, split: Split, frame: Frame, broken: Broken) -> ImageData:
-    """The pictures under ``where``, a folder or a .zip of one.
+    """The pictures of a folder, or of a .zip that holds one.
+
+    Args:
+        where: path of the folder or the .zip.
+        split: "train" or "test".
+        frame: how pictures are cut and resized, and their channels.
+        broken: whether broken pictures are an error ("refuse") or left out ("skip").
+
+    Returns:
+        The images of the split. Names of folders are names of classes.
 
     Raises:
         OSError: if something cannot be read.
-        ValueError: if the folder or a picture is not as it should be.
+        ValueError: if the layout of the folder is not clear, or a picture is broken.
     """
     path = Path(where).expanduser()
     layout = layout_of(path)
@@ -120,18 +132,20 @@ def from_folder(where: str, split: Split, frame: Frame, broken: Broken) -> Image
 
 
 def layout_of(path: Path) -> Layout:
-    """What a folder, or an archive of one, means.
+    """The splits and classes of a folder, or of an archive that holds one.
 
     Raises:
         OSError: if something cannot be read.
-        ValueError: if it is none, or has no pictures.
+        ValueError: if it is neither, or has no pictures.
     """
     return read_layout(picture_folder(path))
 
 
 def picture_folder(path: Path) -> Path:
-    """The folder of pictures that ``path`` is, or that its archive holds, unpacked once: in a folder of its
-    own, as most programs pack it, or bare."""
+    """The folder of pictures at ``path``, or in the archive there, which is unpacked once.
+
+    An archive may hold the pictures directly, or in one folder at the top.
+    """
     if not path.is_file():
         return path
     folder = unpacked(path)
@@ -144,20 +158,33 @@ CELEBA_TRAIN, CELEBA_TEST = range(1, 162_771), range(182_638, 202_600)
 
 
 def from_celeba(where: str, split: Split, frame: Frame, broken: Broken) -> ImageData:
-    """CelebA's aligned faces (Liu et al. 2015), from the folder or the archive ``img_align_celeba``:
-    the square of 140 pixels in the middle, as in the code of Song et al. (2021, "Score-Based Generative
-    Modeling through SDEs"), by the official splits, of which that for validation is left aside. No classes.
+    """The aligned faces of CelebA (Liu et al. 2015), without classes.
 
-    Raises FileNotFoundError, naming the first face that is missing.
+    The square of 140 pixels in the middle is taken, as in the code of Song et al. (2021, "Score-Based
+    Generative Modeling through SDEs"). The splits are the official ones; the validation split is not used.
+
+    Args:
+        where: path of the folder or the archive ``img_align_celeba``.
+        split: "train" or "test".
+        frame: how pictures are cut and resized, and their channels (3 if not given).
+        broken: whether broken pictures are an error ("refuse") or left out ("skip").
+
+    Returns:
+        The images of the split.
+
+    Raises:
+        FileNotFoundError: naming the first face that is missing.
+        OSError: if a picture cannot be read.
+        ValueError: if a picture is broken, or the size is not given and differs.
     """
     path = Path(where).expanduser()
-    place = picture_folder(path)
-    if not place.is_dir():
+    folder = picture_folder(path)
+    if not folder.is_dir():
         raise FileNotFoundError(f"there is neither a folder nor a .zip {path}")
     numbers = CELEBA_TRAIN if split == "train" else CELEBA_TEST
-    faces = [place / f"{number:06}.jpg" for number in numbers]
+    faces = [folder / f"{number:06}.jpg" for number in numbers]
     if missing := next((face for face in faces if not face.is_file()), None):
         raise FileNotFoundError(f"{path} is not the whole of CelebA: {missing.name} is missing")
     listing = Listing(faces, [0] * len(faces), ())
-    framed = replace(frame, crop=frame.crop or CELEBA_CROP, channels=frame.channels or 3)
-    return decode_listing(listing, listing, framed, broken, str(path))
+    crop_frame = replace(frame, crop=frame.crop or CELEBA_CROP, channels=frame.channels or 3)
+    return decode_listing(listing, listing, crop_frame, broken, str(path))

@@ -1,9 +1,9 @@
-"""Data sets of the Hugging Face Hub, or others that its ``datasets`` library reads: ``hf:NAME``, or
-``hf:NAME:CONFIGURATION``, such as ``hf:ylecun/mnist``.
+"""Data sets of the Hugging Face Hub, or others that its ``datasets`` library reads.
 
-The first column of pictures is learnt from; the first column of class labels gives the classes, or else the
-values of a column called ``label`` or the like. ``test`` or ``validation`` is the test split; without either,
-one picture in about ten is.
+They are named ``hf:NAME`` or ``hf:NAME:CONFIGURATION``, such as ``hf:ylecun/mnist``. The images are the first
+column of pictures. The classes are the first column of class labels, or else the values of a column named
+``label`` or similar. ``test`` or ``validation`` is the test split; without either, it is about one picture in
+ten.
 """
 
 import io
@@ -21,7 +21,14 @@ from .transforms import Frame
 
 @dataclass(frozen=True)
 class Row:
-    """The picture in a row of a table of one column, as the bytes of its file."""
+    """The picture in a row of a table with one column, as the bytes of its file.
+
+    Args:
+        table: the table, whose pictures are not decoded.
+        column: name of the column.
+        number: of the row, from 0.
+        name: of the data set, for messages.
+    """
 
     table: Any
     column: str
@@ -29,27 +36,38 @@ class Row:
     name: str
 
     def open(self, mode: Literal["rb"], /) -> BinaryIO:
-        """Its bytes, or those of the file that it names."""
-        found = self.table[self.number][self.column]
-        if found is None:
+        """The bytes in the row, or those of the file that the row names."""
+        picture = self.table[self.number][self.column]
+        if picture is None:
             raise ValueError("the row is empty")
-        content: bytes | None = found["bytes"]
-        return Path(found["path"]).open(mode) if content is None else io.BytesIO(content)
+        content: bytes | None = picture["bytes"]
+        return Path(picture["path"]).open(mode) if content is None else io.BytesIO(content)
 
     def __str__(self) -> str:
         return f"hf:{self.name}, {self.table.split} row {self.number}"
 
     @property
     def identity(self) -> str:
-        """What the cache knows it by: the library's own fingerprint of the table, and the row."""
+        """The library's fingerprint of the table, and the row: part of the cache's name."""
         return f"{self.table._fingerprint}\0{self.number}"
 
 
 def from_hub(name: str, split: Split, frame: Frame, broken: Broken) -> ImageData:
-    """The data set ``name``, from the Hub or a local folder in its format, decoded once into the cache.
+    """A data set of the Hub, or of a local folder in its format, decoded once into the cache.
 
-    Raises ValueError where the library is not installed, or the data set cannot be had or holds no
-    pictures.
+    Args:
+        name: of the data set or path of the folder; a configuration may follow a colon.
+        split: "train" or "test".
+        frame: how pictures are cut and resized, and their channels.
+        broken: whether broken pictures are an error ("refuse") or left out ("skip").
+
+    Returns:
+        The images of the split, with labels and class names.
+
+    Raises:
+        OSError: if a picture cannot be read.
+        ValueError: if the library is not installed, the data set cannot be loaded or has no pictures, or a
+            picture is broken.
     """
     try:
         import datasets
@@ -58,22 +76,22 @@ def from_hub(name: str, split: Split, frame: Frame, broken: Broken) -> ImageData
     path, _, configuration = name.partition(":")
     place = str(Path(path).expanduser()) if path.startswith("~") else path
     try:
-        found = datasets.load_dataset(place, configuration or None)
+        splits = datasets.load_dataset(place, configuration or None)
     except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"hf:{name} cannot be had: {error}") from error
-    if "train" not in found:
-        raise ValueError(f"hf:{name} has no split train, but {', '.join(found)}")
-    train = _listing(found["train"], name)
-    test = next((found[key] for key in ("test", "validation") if key in found), None)
+    if "train" not in splits:
+        raise ValueError(f"hf:{name} has no split train, but {', '.join(splits)}")
+    train = _listing(splits["train"], name)
+    test = next((splits[key] for key in ("test", "validation") if key in splits), None)
     if test is None:
-        train, chosen = train.part("train"), train.part(split)
+        train, listing = train.part("train"), train.part(split)
     else:
-        chosen = train if split == "train" else _listing(test, name, train.classes)
-    return decode_listing(chosen, train, frame, broken, f"hf:{name}")
+        listing = train if split == "train" else _listing(test, name, train.classes)
+    return decode_listing(listing, train, frame, broken, f"hf:{name}")
 
 
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "digit", "fine_label", "y")
-"""Names of columns whose values are classes, where no column is declared to hold any."""
+"""Names of columns whose values are classes, if no column has the type ClassLabel."""
 
 
 def _listing(table: Any, name: str, expected: tuple[str, ...] | None = None) -> Listing:
@@ -90,15 +108,15 @@ def _listing(table: Any, name: str, expected: tuple[str, ...] | None = None) -> 
     pictures = next((k for k, v in columns.items() if isinstance(v, datasets.Image)), None)
     if pictures is None:
         raise ValueError(f"hf:{name} holds no pictures, but {', '.join(columns)}")
-    alone = table.select_columns([pictures]).cast_column(pictures, datasets.Image(decode=False))
-    rows = [Row(alone, pictures, number, name) for number in range(len(table))]
-    declared = next((k for k, v in columns.items() if isinstance(v, datasets.ClassLabel)), None)
-    if declared is not None:
-        classes = tuple(columns[declared].names)
+    undecoded = table.select_columns([pictures]).cast_column(pictures, datasets.Image(decode=False))
+    rows = [Row(undecoded, pictures, number, name) for number in range(len(table))]
+    label_column = next((k for k, v in columns.items() if isinstance(v, datasets.ClassLabel)), None)
+    if label_column is not None:
+        classes = tuple(columns[label_column].names)
         try:
-            labels = check_labels(list(table[declared]), classes).tolist()
+            labels = check_labels(list(table[label_column]), classes).tolist()
         except ValueError as error:
-            raise ValueError(f"hf:{name}, column {declared!r}: {error}") from error
+            raise ValueError(f"hf:{name}, column {label_column!r}: {error}") from error
         return Listing(rows, labels, classes)
     others = [key for key in columns if key != pictures]
     column = next((key for key in others if key.casefold() in LABEL_COLUMNS), None)

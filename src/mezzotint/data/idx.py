@@ -1,4 +1,4 @@
-"""The IDX format of MNIST and its kin (LeCun et al., http://yann.lecun.com/exdb/mnist/).
+"""The IDX format of MNIST and similar data sets (LeCun et al., http://yann.lecun.com/exdb/mnist/).
 
 Two zero bytes, one for the element type, one for the number of dimensions, each dimension as a
 big-endian uint32, then the elements, big-endian, last dimension fastest.
@@ -24,9 +24,11 @@ ELEMENTS: dict[int, np.dtype[Any]] = {
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file, unpacked if it is gzip, whatever its name says.
+    """The content of a file, decompressed if it is gzip. Its name does not matter.
 
-    Raises ValueError, naming the file, where a gzip stream is cut or damaged.
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: naming the file, if a gzip stream is cut or damaged.
     """
     content = path.read_bytes()
     if not content.startswith(b"\x1f\x8b"):
@@ -38,9 +40,17 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse(content: bytes, name: str) -> NDArray[Any]:
-    """The array an IDX file's bytes stand for, in native byte order. ``name`` is for errors.
+    """The array in the bytes of an IDX file.
 
-    Raises ValueError where the bytes are no IDX file, of an unknown type, or cut.
+    Args:
+        content: the bytes, decompressed.
+        name: of the file, for errors.
+
+    Returns:
+        The array, in native byte order.
+
+    Raises:
+        ValueError: if the bytes are not an IDX file, have an unknown element type, or are cut.
     """
     if len(content) < 4 or content[:2] != b"\0\0":
         raise ValueError(f"{name} is not an IDX file: it does not begin with two zero bytes")
@@ -61,5 +71,10 @@ def parse(content: bytes, name: str) -> NDArray[Any]:
 
 
 def read(path: Path) -> NDArray[Any]:
-    """The array in an IDX file, plain or gzip."""
+    """The array in an IDX file, plain or gzip.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is not a whole IDX file.
+    """
     return parse(read_bytes(path), str(path))

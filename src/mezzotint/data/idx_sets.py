@@ -1,4 +1,4 @@
-"""Data sets in MNIST's format: MNIST, which the package brings, Fashion-MNIST, KMNIST and EMNIST."""
+"""Data sets in the format of MNIST: MNIST, which the package includes, Fashion-MNIST, KMNIST and EMNIST."""
 
 import hashlib
 from collections.abc import Mapping
@@ -25,12 +25,19 @@ def _names(prefix: str, train: str, test: str) -> dict[Split, tuple[str, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class IdxSet:
-    """A data set of four IDX files.
+    """A data set of four IDX files; call it with a split.
 
-    ``content``: SHA-256 of each file's uncompressed content, where known, since archives elsewhere
-    pack the same bytes differently; ``packed``: otherwise, MD5 of the ``.gz`` that the mirrors give.
-    ``places``: folders where its files may lie already. ``transposed``: images lie on their side.
-    ``first_label``: the number of the first class in the files.
+    Args:
+        title: its name, for errors.
+        classes: names of the classes.
+        files: names of the file of images and the file of labels, by split.
+        content: SHA-256 of the uncompressed content of each file, if known. Archives from other places may
+            compress the same bytes differently.
+        packed: otherwise, MD5 of each ``.gz`` that the mirrors have.
+        mirrors: URLs of folders with the files.
+        places: local folders that may have the files.
+        transposed: whether rows and columns of the images are exchanged in the files.
+        first_label: the number of the first class in the files.
     """
 
     title: str
@@ -46,10 +53,19 @@ class IdxSet:
     first_label: int = 0
 
     def __call__(self, split: Split = "train", folder: Path | None = None) -> ImageData:
-        """The ``split``, from ``folder`` if given (its files, .gz or raw), else from where its files
-        lie already, else from the net.
+        """Read a split.
 
-        Raises FileNotFoundError where a file is missing, ValueError where one is not the data set's.
+        Args:
+            split: "train" or "test".
+            folder: a folder with the files, .gz or raw. If not given, they are taken from ``places``, or
+                downloaded once.
+
+        Returns:
+            Its images, uint8 (n, 1, height, width), with labels and class names.
+
+        Raises:
+            FileNotFoundError: if a file is missing.
+            ValueError: if a file is not that of the data set.
         """
         images, labels = (self._array(name, folder) for name in self.files[split])
         if images.ndim != 3 or labels.shape != images.shape[:1]:
@@ -105,7 +121,7 @@ MNIST = IdxSet(
     places=(ASSETS / "mnist",),
 )
 
-# Xiao et al. 2017: as many pictures of clothes. Debian's package dataset-fashion-mnist brings them.
+# Xiao et al. 2017: as many pictures of clothes, also in Debian's package dataset-fashion-mnist.
 FASHION_MNIST = IdxSet(
     title="Fashion-MNIST",
     classes=(
@@ -151,8 +167,10 @@ KMNIST = IdxSet(
 
 
 def _emnist(split: str, classes: str, first_label: int = 0) -> IdxSet:
-    """A split of EMNIST (Cohen et al. 2017), whose images lie on their side. The mirrors give all
-    splits in one archive of half a gigabyte, so its files are asked for in a folder."""
+    """A split of EMNIST (Cohen et al. 2017), whose images are transposed.
+
+    The mirrors have one archive of half a gigabyte with all splits, so its files must be in a folder.
+    """
     return IdxSet(
         title=f"EMNIST-{split}",
         classes=tuple(classes),

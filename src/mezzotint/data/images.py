@@ -19,7 +19,13 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What a network knows of its data: (height, width), channels and the names of the classes."""
+    """What a network must know about its data.
+
+    Args:
+        size: (height, width).
+        channels: 1 or 3.
+        classes: their names; empty if there are no labels.
+    """
 
     size: tuple[int, int]
     channels: int
@@ -27,17 +33,22 @@ class ImageSpec:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)"""
+        """(channels, height, width)."""
         return self.channels, *self.size
 
 
 @dataclass(frozen=True)
 class ImageData:
-    """``images`` (n, channels, height, width) uint8; ``labels`` (n,) int64 in 0..classes-1;
-    ``classes``: their names, empty where there are no labels (then ``labels`` is all 0); ``notes``: what was
-    unusual about the files, in words.
+    """Images with labels.
 
-    Raises ValueError where the three do not belong together.
+    Args:
+        images: uint8 (n, channels, height, width).
+        labels: int64 (n,), in 0..len(classes) - 1; all 0 if there are no classes.
+        classes: their names; empty if there are no labels.
+        notes: what was unusual about the files, in words.
+
+    Raises:
+        ValueError: if there are no images, or images, labels and classes do not match.
     """
 
     images: UInt8[Tensor, "n channels height width"]
@@ -60,20 +71,21 @@ class ImageData:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width)"""
+        """(height, width)."""
         return self.images.shape[2], self.images.shape[3]
 
     @property
     def channels(self) -> int:
+        """1 for grey, 3 for colour."""
         return self.images.shape[1]
 
     @property
     def spec(self) -> ImageSpec:
-        """What a network must know of these images."""
+        """What a network must know about these images."""
         return ImageSpec(self.size, self.channels, self.classes)
 
     def fingerprint(self) -> str:
-        """A hash of classes, labels and images; of more than 200 MB of images, of a thousand of them."""
+        """A hash of classes, labels and images; if these exceed 200 MB, of about a thousand of them."""
         digest = hashlib.sha256(repr((self.classes, tuple(self.images.shape))).encode())
         digest.update(self.labels.numpy().tobytes())
         stride = 1 if self.images.numel() <= 2e8 else max(1, len(self) // 1000)
@@ -81,12 +93,12 @@ class ImageData:
         return digest.hexdigest()
 
     def counts(self) -> dict[str, int]:
-        """How many images each class has."""
+        """The number of images of each class."""
         counts = torch.bincount(self.labels, minlength=len(self.classes)).tolist()
         return dict(zip(self.classes, counts, strict=True)) if self.classes else {}
 
     def warnings(self) -> list[str]:
-        """What is odd, in words: about the files, empty classes, and rare ones (1 to 10 or worse)."""
+        """Notes about the files, and classes that are empty or have a tenth of the largest or less."""
         counts = self.counts()
         empty = [name for name, count in counts.items() if count == 0]
         rare = [
@@ -94,15 +106,15 @@ class ImageData:
             for name, count in counts.items()
             if 0 < count <= max(counts.values()) / 10
         ]
-        found = list(self.notes)
+        messages = list(self.notes)
         if empty:
-            found.append(f"no images at all of class {', '.join(empty)}: it cannot be learnt")
+            messages.append(f"no images at all of class {', '.join(empty)}: it cannot be learnt")
         if rare:
-            found.append(f"few images of class {', '.join(rare)}: expect it to come out worse")
-        return found
+            messages.append(f"few images of class {', '.join(rare)}: expect it to come out worse")
+        return messages
 
     def framed(self, frame: Frame) -> "ImageData":
-        """The same data as ``frame`` asks for it."""
+        """The same data, cut, resized and with the channels of ``frame``."""
         data = self if frame.channels is None else self.in_channels(frame.channels)
         height, width = frame.cut(self.size)
         rows, columns = self.size
@@ -114,7 +126,16 @@ class ImageData:
         return data if frame.size is None else data.fitted(frame.size, frame.fit, frame.background)
 
     def fitted(self, size: tuple[int, int], fit: Fit = "crop", background: int = 0) -> "ImageData":
-        """The same data at ``size`` (height, width); see :func:`pictures.fitted`."""
+        """The same data at another size; see :func:`mezzotint.data.transforms.fitted`.
+
+        Args:
+            size: (height, width).
+            fit: "crop", "pad" or "resize".
+            background: grey level around padded images, 0 to 255.
+
+        Returns:
+            New data, or the same object if it has that size.
+        """
         if size == self.size:
             return self
         planes = [
@@ -139,9 +160,17 @@ class ImageData:
 
 
 def check_labels(labels: Tensor | Sequence[int], classes: Sequence[str]) -> Int64[Tensor, " n"]:
-    """``labels`` as int64, if each is a whole number in 0..len(classes)-1.
+    """Labels as int64.
 
-    Raises ValueError naming the first that is not, and the range.
+    Args:
+        labels: whole numbers (n,).
+        classes: names of the classes.
+
+    Returns:
+        The labels (n,), each in 0..len(classes) - 1.
+
+    Raises:
+        ValueError: naming the first label that is not a whole number in that range.
     """
     if isinstance(labels, Tensor) and not labels.is_floating_point() and labels.dtype != torch.bool:
         wrong = ((labels < 0) | (labels >= len(classes))).nonzero()

@@ -1,4 +1,4 @@
-"""What may be wrong with a data set, found by reading everything once."""
+"""Checks of a data set, which read all of it once."""
 
 import hashlib
 from collections import Counter
@@ -11,13 +11,18 @@ from .sources import Source
 from .transforms import Frame
 
 FEW = 100
-"""Images of a class below which it is hard to learn."""
+"""A class with fewer images than this is hard to learn."""
 
 
 @dataclass
 class Pictures:
-    """What the files of a folder are: Pillow's ``modes``, ``sizes`` (height, width) and what is
-    ``broken``, in words that name the file."""
+    """Properties of the pictures of a folder.
+
+    Args:
+        modes: how many pictures have each mode of Pillow.
+        sizes: how many have each (height, width).
+        broken: for each broken file, a message that names it.
+    """
 
     modes: Counter[str] = field(default_factory=Counter)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -25,7 +30,7 @@ class Pictures:
 
 
 def inspect_files(files: Iterable[Source]) -> Pictures:
-    """Decode every file to the end."""
+    """Decode every file completely, and count modes and sizes."""
     pictures = Pictures()
     for file in files:
         try:
@@ -40,7 +45,7 @@ def inspect_files(files: Iterable[Source]) -> Pictures:
 
 
 def concerns(data: ImageData) -> list[str]:
-    """What is odd about the images themselves, in words."""
+    """What is unusual about the images, as messages."""
     problems = replace(data, notes=()).warnings()
     few = [f"{name} ({count})" for name, count in data.counts().items() if 0 < count < FEW]
     if few:
@@ -61,7 +66,15 @@ def concerns(data: ImageData) -> list[str]:
 
 
 def copies_across(train: ImageData, test: ImageData) -> int:
-    """How many test images are exact copies of training images, which makes measures too good."""
+    """Count the test images that are exact copies of training images, which makes measures too good.
+
+    Args:
+        train: the training images.
+        test: the test images.
+
+    Returns:
+        Their number; 0 if the shapes of the images differ.
+    """
     if train.images.shape[1:] != test.images.shape[1:]:
         return 0
     contents = {_digest(image.tobytes()) for image in train.images.numpy()}
@@ -79,7 +92,7 @@ def _in_two_classes(data: ImageData) -> int:
 
 def _repeats(data: ImageData) -> tuple[int, int, int]:
     """How many images are copies of earlier ones, mirror images of earlier ones, and blank."""
-    seen: set[bytes] = set()
+    digests: set[bytes] = set()
     copies = mirrored = blank = 0
     for image in data.images:
         flipped = image.flip(2)
@@ -87,11 +100,11 @@ def _repeats(data: ImageData) -> tuple[int, int, int]:
         other = _digest(flipped.numpy().tobytes())
         if bool((image == image[:, :1, :1]).all()):
             blank += 1
-        elif own in seen:
+        elif own in digests:
             copies += 1
-        elif other in seen and own != other:
+        elif other in digests and own != other:
             mirrored += 1
-        seen.add(own)
+        digests.add(own)
     return copies, mirrored, blank
 
 

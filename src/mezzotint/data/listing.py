@@ -1,7 +1,4 @@
-"""The pictures in a folder, in folders of classes or not, and what is left out of them, with the reason.
-
-Nothing is decoded here; a file is looked into only if its ending is none of a picture's.
-"""
+"""The pictures in a folder, and what is left out, with the reason."""
 
 import hashlib
 import os
@@ -23,12 +20,11 @@ SPLITS: dict[str, str] = {
 }
 """Usual names of splits, in any case, and which split each is."""
 
-
 FOREIGN = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
-"""Folders that systems leave among ours."""
+"""Folders that operating systems and archive programs add."""
 
 HELD_OUT = 10
-"""One picture in so many is for testing, where data bring no split of their own."""
+"""One picture in this many is for testing, if the data have no splits."""
 
 HIDDEN = "hidden"
 NO_PICTURE = "no picture"
@@ -41,14 +37,22 @@ OTHER_SPLIT = "neither the training nor the test split"
 
 @dataclass
 class LeftOut:
-    """What is not taken, by reason: how many, and the first; ``remarks``: what else is unusual, in words."""
+    """What is not taken: for each reason, how many files or folders, and the first.
+
+    ``remarks`` are what else is unusual, in words.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     first: dict[str, Path] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
     def add(self, reason: str, path: Path) -> None:
-        """Count one more."""
+        """Count one more file or folder.
+
+        Args:
+            reason: why it is left out.
+            path: its path.
+        """
         self.counts[reason] = self.counts.get(reason, 0) + 1
         self.first.setdefault(reason, path)
 
@@ -64,8 +68,14 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Listing:
-    """Pictures in order, the number of each one's class, and the classes' names; ``notes``: what is unusual
-    about them, in words."""
+    """Pictures with labels.
+
+    Args:
+        pictures: their sources.
+        labels: the number of each picture's class; all 0 if there are no classes.
+        classes: names of the classes.
+        notes: what is unusual about them, in words.
+    """
 
     pictures: Sequence[Source]
     labels: list[int]
@@ -73,11 +83,14 @@ class Listing:
     notes: tuple[str, ...] = ()
 
     def part(self, split: Split, names: Sequence[str] | None = None) -> "Listing":
-        """Those that a split takes, where there are no splits.
+        """The pictures of a split, for data without splits.
 
         Args:
-            split: train or test.
-            names: of the pictures, which decide with their classes' names; their numbers if not given.
+            split: "train" or "test".
+            names: of the pictures, which decide, with the class names; their numbers if not given.
+
+        Returns:
+            The listing of that split.
         """
         test = held_out(
             [self.classes[label] if self.classes else "" for label in self.labels],
@@ -93,25 +106,34 @@ class Listing:
 
 
 def held_out(classes: Sequence[str], names: Sequence[str]) -> list[bool]:
-    """Whether each item is for testing, by a hash of its class and its name.
+    """Choose items for testing, about one in ten, by a hash of class and name.
 
-    A class of which all would be for testing is for training.
+    If this would take every item of a class, they are all for training.
+
+    Args:
+        classes: the class name of each item.
+        names: the name of each item.
+
+    Returns:
+        For each item, whether it is for testing.
     """
     test = []
     for class_, name in zip(classes, names, strict=True):
         text = f"{class_}\0{name}".encode("utf-8", "surrogateescape")
         digest = hashlib.blake2b(text, digest_size=8).digest()
         test.append(int.from_bytes(digest) % HELD_OUT == 0)
-    learnt = {class_ for class_, is_test in zip(classes, test, strict=True) if not is_test}
-    return [is_test and class_ in learnt for class_, is_test in zip(classes, test, strict=True)]
+    train_classes = {class_ for class_, is_test in zip(classes, test, strict=True) if not is_test}
+    return [
+        is_test and class_ in train_classes for class_, is_test in zip(classes, test, strict=True)
+    ]
 
 
 def list_pictures(folder: Path) -> Listing:
-    """All pictures of a folder, in folders by class or not, whatever these are called.
+    """All pictures of a folder, with or without folders of classes of any names.
 
     Raises:
         FileNotFoundError: if there is no folder.
-        ValueError: if it holds no pictures.
+        ValueError: if it has no pictures.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {printable(str(folder))}")
@@ -130,10 +152,10 @@ def list_classes(
         expected: classes of the training split; any if not given.
 
     Returns:
-        The names, within their classes, and the listing.
+        The names of the pictures, relative to their class folders, and the listing.
 
     Raises:
-        ValueError: if there are no pictures to train on, or it is not clear of which class one is.
+        ValueError: if there are no pictures to train on, or the class of one is not clear.
     """
     where = printable(str(folder))
     below = folders_in(folder, left_out)
@@ -199,7 +221,15 @@ def _check_no_splits(class_folder: Path) -> None:
 
 
 def folders_in(folder: Path, left_out: LeftOut) -> list[Path]:
-    """The folders in a folder, without hidden and foreign ones, and those that lead back to it."""
+    """The folders in a folder, without hidden ones and links that contain the folder itself.
+
+    Args:
+        folder: the folder.
+        left_out: what is not taken is added here.
+
+    Returns:
+        Their paths, sorted.
+    """
     places = []
     for path in sorted(folder.iterdir()):
         if not path.is_dir():
@@ -214,12 +244,20 @@ def folders_in(folder: Path, left_out: LeftOut) -> list[Path]:
 
 
 def loose_pictures(folder: Path, left_out: LeftOut) -> list[Path]:
-    """The pictures that lie in a folder itself."""
+    """The pictures directly in a folder.
+
+    Args:
+        folder: the folder.
+        left_out: what is not taken is added here.
+
+    Returns:
+        Their paths, sorted.
+    """
     return [path for path in sorted(folder.iterdir()) if _is_taken(path, left_out)]
 
 
 def _walk(folder: Path, left_out: LeftOut, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """The pictures in a folder and in those below it, links followed, but not in circles."""
+    """The pictures in a folder and all folders below; links are followed, but not in cycles."""
     above = (*above, folder.resolve())
     for path in sorted(folder.iterdir()):
         if not path.is_dir():
@@ -234,7 +272,7 @@ def _walk(folder: Path, left_out: LeftOut, above: tuple[Path, ...] = ()) -> Iter
 
 
 def _opens(path: Path) -> bool:
-    """Whether a file can be read, which the rights of its owner alone do not tell."""
+    """Whether a file can be opened: ``os.access`` may say no although it can."""
     try:
         path.open("rb").close()
     except OSError:
@@ -247,10 +285,10 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _is_taken(path: Path, left_out: LeftOut) -> bool:
-    """Whether a path that is no folder is a picture to take; if not, why is noted."""
+    """Whether a path is a picture to take; if it is neither that nor a folder, the reason is noted."""
     try:
         kind = path.stat().st_mode
-    except OSError:  # nothing is there, or a circle of links
+    except OSError:  # a link to nothing, or a cycle of links
         left_out.add(HIDDEN if _is_hidden(path) else DANGLING, path)
         return False
     if stat.S_ISDIR(kind):

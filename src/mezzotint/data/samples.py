@@ -1,4 +1,4 @@
-"""Samples that some other system made: an .npz or a folder of pictures."""
+"""Samples of another system: an .npz or a folder of pictures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,18 +31,21 @@ def read_images(path: Path, classes: Sequence[str]) -> Samples:
     Args:
         path: an .npz with ``images`` (uint8, n x h x w, n x h x w x c or n x c x h x w) and perhaps
             ``labels``, or a folder of pictures, in folders by class if they are labelled.
-        classes: what labels are compared with; labels are left aside if there are none.
+        classes: the class names that labels refer to; labels are ignored if this is empty.
+
+    Returns:
+        The images and, if known, their labels.
 
     Raises:
         OSError: if something cannot be read.
-        ValueError: naming file and fault.
+        ValueError: naming the file and what is wrong with it.
     """
     samples = _read_npz(path, classes) if path.suffix == ".npz" else _read_folder(path, classes)
     return Samples(grey_if_all_are(samples.images), samples.labels)
 
 
 def grey_if_all_are(images: Tensor) -> Tensor:
-    """One channel where three say the same throughout, as many programs write grey pictures."""
+    """One channel if all three are equal in every image, as many programs write grey pictures."""
     if images.shape[1] == 3 and (images == images[:, :1]).all():
         return images[:, :1].contiguous()
     return images

@@ -1,5 +1,4 @@
-"""Where the bytes of pictures are: files, those in an archive, or what has bytes and an identity of its
-own, such as a row of a table."""
+"""Sources of the bytes of pictures: files, files in an archive, or other objects, such as table rows."""
 
 import hashlib
 import lzma
@@ -15,25 +14,28 @@ from ..utils.files import cache_entry, locked, whole_folder
 from ..utils.progress import progress
 
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
-"""What zipfile raises for files that are cut, broken, locked, or packed in a way it does not know."""
+"""What zipfile raises for files that are cut, broken, encrypted, or compressed by an unknown method."""
 
 
 @runtime_checkable
 class Stored(Protocol):
-    """A picture that is no file. ``str`` names it in messages; ``identity`` is another for another
-    content."""
+    """A picture that is not a file. ``str`` names it in messages."""
 
     @property
-    def identity(self) -> str: ...
+    def identity(self) -> str:
+        """A text that differs if the content differs."""
+        ...
 
-    def open(self, mode: Literal["rb"], /) -> BinaryIO: ...
+    def open(self, mode: Literal["rb"], /) -> BinaryIO:
+        """A stream of the bytes of the picture."""
+        ...
 
 
 Source = Path | Stored
 
 
 def identity(source: Source) -> str:
-    """Another text for another content: of a file, its path, length and time of change."""
+    """A text that differs if the content differs; for a file: path, length and modification time."""
     if not isinstance(source, Path):
         return source.identity
     status = source.stat()
@@ -43,13 +45,14 @@ def identity(source: Source) -> str:
 def unpacked(archive: Path) -> Path:
     """A folder in the cache with the files of a .zip, which is unpacked once.
 
-    Raises ValueError, naming the archive, where it is broken; nothing is kept of it then.
+    Raises:
+        ValueError: naming the archive, if it is broken. No files remain in the cache then.
     """
     name = hashlib.sha256(identity(archive).encode(errors="surrogateescape")).hexdigest()[:24]
     folder = cache_entry("unpacked", name)
     if folder.is_dir():
         return folder
-    # Where another run is unpacking it, this one waits, and finds nothing left to do.
+    # If another run is unpacking it, this one waits, and then has nothing to do.
     with locked(folder.with_suffix(".lock")):
         if folder.is_dir():
             return folder
@@ -66,14 +69,14 @@ def unpacked(archive: Path) -> Path:
 
 
 def _portable(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
-    """A member with slashes between folders and without a drive: some programs write both otherwise."""
+    """A member with slashes between folders and without a drive; some programs write other names."""
     name = member.filename.replace("\\", "/")
     member.filename = re.sub(r"^[A-Za-z]:/*", "", name)
     return member
 
 
 def _check_members(members: Sequence[zipfile.ZipInfo], folder: Path, archive: Path) -> None:
-    """Refuse to unpack what leads out of the archive, or what the disk has no room for."""
+    """Refuse paths that lead out of the archive, and archives that are too large for the disk."""
     for member in members:
         if ".." in member.filename.split("/"):
             raise ValueError(f"{archive} is not unpacked: its {member.filename!r} leads out of it")

@@ -1,4 +1,4 @@
-"""How pictures and images are brought to the size and the channels asked for."""
+"""Size and channels of pictures and images."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,10 +10,15 @@ Fit = Literal["crop", "pad", "resize"]
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """How pictures become arrays: ``crop``: the side of a square in the middle that is all to be taken,
-    if one is; ``size`` (height, width) and ``channels`` (1 or 3), as the pictures have them where None;
-    ``fit``; ``background``: the grey level, 0 to 255, behind transparent pixels and around padded
-    pictures."""
+    """How pictures become arrays.
+
+    Args:
+        size: (height, width); unchanged if None.
+        fit: how pictures are brought to ``size``: "crop", "pad" or "resize" (see :func:`fitted`).
+        channels: 1 for grey, 3 for colour; unchanged if None.
+        background: grey level behind transparent pixels and around padded pictures, 0 to 255.
+        crop: pixels on a side of the square in the middle that is cut out first; None for no cut.
+    """
 
     size: tuple[int, int] | None = None
     fit: Fit = "crop"
@@ -22,11 +27,11 @@ class Frame:
     crop: int | None = None
 
     def cut(self, size: tuple[int, int]) -> tuple[int, int]:
-        """What ``crop`` leaves of a picture of that size."""
+        """The (height, width) that ``crop`` leaves of a picture of ``size``."""
         return size if self.crop is None else (min(size[0], self.crop), min(size[1], self.crop))
 
     def apply(self, picture: Image.Image) -> Image.Image:
-        """The picture, in mode L or RGB, cut out and brought to size."""
+        """Cut and resize a picture of mode L or RGB."""
         height, width = self.cut((picture.height, picture.width))
         left, top = (picture.width - width) // 2, (picture.height - height) // 2
         if (height, width) != (picture.height, picture.width):
@@ -37,10 +42,17 @@ class Frame:
 
 
 def fitted(picture: Image.Image, size: tuple[int, int], fit: Fit, background: int) -> Image.Image:
-    """``picture`` at ``size`` (height, width), resampled bilinearly with antialiasing.
+    """A picture at another size, resampled bilinearly with antialiasing.
 
-    crop: the short side is brought to size, and what sticks out is cut off evenly; pad: shrunk until it
-    fits, never enlarged, and centred on the background; resize: stretched.
+    Args:
+        picture: of mode L or RGB.
+        size: (height, width).
+        fit: "crop" scales the picture until it covers the size, and cuts off the excess evenly; "pad" shrinks
+            it until it fits, never enlarges it, and centres it on the background; "resize" stretches it.
+        background: grey level around padded pictures, 0 to 255.
+
+    Returns:
+        The picture, in the same mode.
     """
     height, width = size
     if picture.size == (width, height):
@@ -53,8 +65,8 @@ def fitted(picture: Image.Image, size: tuple[int, int], fit: Fit, background: in
         case "pad":
             ratio = min(width / picture.width, height / picture.height)
             if ratio < 1:
-                shrunk = [max(1, round(side * ratio)) for side in picture.size]
-                picture = picture.resize((shrunk[0], shrunk[1]), Image.Resampling.BILINEAR)
+                sides = [max(1, round(side * ratio)) for side in picture.size]
+                picture = picture.resize((sides[0], sides[1]), Image.Resampling.BILINEAR)
             canvas = Image.new(picture.mode, (width, height), _level(picture.mode, background))
             canvas.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
             return canvas

@@ -1,4 +1,4 @@
-"""What every section of a recipe is made of, and the error of a recipe that cannot be."""
+"""Fields of the sections of a recipe, and the error for invalid recipes."""
 
 from collections.abc import Iterable
 from dataclasses import field
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be: names the key, the value and what would do."""
+    """An invalid recipe. The message names the key, the value and what is valid."""
 
 
 def option(
@@ -19,15 +19,19 @@ def option(
     choices: Iterable[str] | None = None,
     with_options: bool = False,
 ) -> Any:
-    """A field with what people need to know about it.
+    """A dataclass field with help, range and choices.
 
     Args:
-        default: its value where nothing is said.
+        default: its default value.
         explanation: for ``--help``.
-        least, most: its range.
+        least: the smallest valid number; None for no limit.
+        most: the largest valid number; None for no limit.
         flag: another name on the command line.
-        choices: the names it can have: a registry.
-        with_options: whether options of its own may follow the name, ``name:option=value``.
+        choices: the valid names, such as a registry.
+        with_options: whether options may follow the name, ``name:option=value``.
+
+    Returns:
+        The field.
     """
     metadata = {
         "help": explanation,

@@ -1,4 +1,4 @@
-"""The section ``[objective]`` of a recipe: one for each objective, told apart by ``name``."""
+"""The section ``[objective]`` of a recipe: one class for each objective, selected by ``name``."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,11 +9,13 @@ from .fields import option
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveSection:
-    """What every section of an objective says of itself.
+    """The base class of the sections.
 
-    ``objective`` names the function that makes the objective from the section and its context; ``few_step``:
-    whether the model jumps to the end of a path; ``initial_key``: the key that names the trained model to
-    begin from, if one does; ``optimizer``: the only one it goes with.
+    Attributes:
+        objective: ``module:name`` of the function that makes the objective from the section.
+        few_step: whether the model jumps to the end of a path.
+        initial_key: the key that names the trained model to begin from, if any.
+        optimizer: the only optimizer that works with it, if there is only one.
     """
 
     objective: ClassVar[str]
@@ -29,7 +31,7 @@ class ObjectiveSection:
 
 @dataclass(frozen=True, kw_only=True)
 class Denoising(ObjectiveSection):
-    """The ordinary objective: to see the image behind the noise."""
+    """The ordinary objective: predict the image from the noisy image."""
 
     objective: ClassVar[str] = "mezzotint.objectives.denoising:from_section"
     few_step: ClassVar[bool] = False
@@ -64,7 +66,7 @@ class Denoising(ObjectiveSection):
 
 @dataclass(frozen=True, kw_only=True)
 class Distillation(ObjectiveSection):
-    """Few-step training after a trained model, as `mezzotint distill` does it."""
+    """Distillation of a trained model into a few-step model, used by `mezzotint distill`."""
 
     objective: ClassVar[str] = "mezzotint.objectives.consistency:from_section"
     few_step: ClassVar[bool] = True
@@ -89,8 +91,10 @@ class Distillation(ObjectiveSection):
 
 @dataclass(frozen=True, kw_only=True)
 class Refinement(ObjectiveSection):
-    """Direct discriminative optimization: to find real images likelier than a trained model did, and its own
-    less likely, as `mezzotint refine` does it."""
+    """Direct discriminative optimization, used by `mezzotint refine`.
+
+    Compared with a trained model, real images become more likely, and samples of that model less likely.
+    """
 
     objective: ClassVar[str] = "mezzotint.objectives.ddo:from_section"
     few_step: ClassVar[bool] = False
@@ -125,7 +129,7 @@ class Refinement(ObjectiveSection):
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialRefinement(ObjectiveSection):
-    """Refinement of a few-step model, by a critic trained beside it, as `mezzotint refine` does it."""
+    """Refinement of a few-step model with a critic that is trained with it, used by `mezzotint refine`."""
 
     objective: ClassVar[str] = "mezzotint.objectives.adversarial:from_section"
     few_step: ClassVar[bool] = True

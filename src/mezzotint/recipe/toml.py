@@ -1,4 +1,4 @@
-"""Recipes to and from dictionaries and TOML, every error in plain words."""
+"""Conversion of recipes to and from dictionaries and TOML, with clear errors."""
 
 import dataclasses
 import difflib
@@ -21,39 +21,56 @@ Section = TypeVar("Section")
 
 
 def nearest(word: str, known: typing.Iterable[str]) -> str:
-    """`` Did you mean "..."?`` for a misspelt word, or nothing."""
-    folded = {name.casefold(): name for name in known}
-    close = difflib.get_close_matches(word.casefold(), list(folded), n=1)
-    return f" Did you mean {folded[close[0]]!r}?" if close else ""
+    """A hint for a misspelt word.
+
+    Args:
+        word: the word.
+        known: the valid words.
+
+    Returns:
+        `` Did you mean '...'?``, with a leading space, or "" if no valid word is similar.
+    """
+    names = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word.casefold(), list(names), n=1)
+    return f" Did you mean {names[close[0]]!r}?" if close else ""
 
 
 def override(section: Section, changes: Mapping[str, Any], path: str = "") -> Section:
-    """``section`` (a dataclass) with nested ``changes``, each checked.
+    """A section with changes, each of which is checked.
 
-    Raises RecipeError naming the key, the value and the nearest match or the range.
+    Args:
+        section: a dataclass.
+        changes: new values by key; nested for subsections.
+        path: what precedes the keys in errors, such as "training.".
+
+    Returns:
+        A new section.
+
+    Raises:
+        RecipeError: naming the key, the value, and the nearest match or the range.
     """
     hints = typing.get_type_hints(type(section))
     fields = {field.name: field for field in dataclasses.fields(section)}  # type: ignore[arg-type]
-    checked: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in changes.items():
         where = f"{path}{key}"
         if key not in fields:
-            moved = f" It is {MOVED[where]} now." if where in MOVED else nearest(key, fields)
-            raise RecipeError(f"unknown key {where!r}.{moved}")
+            hint = f" It is {MOVED[where]} now." if where in MOVED else nearest(key, fields)
+            raise RecipeError(f"unknown key {where!r}.{hint}")
         current = getattr(section, key)
         if dataclasses.is_dataclass(current):
-            checked[key] = _subsection(fields[key].metadata.get("kinds"), current, value, where)
+            values[key] = _subsection(fields[key].metadata.get("kinds"), current, value, where)
         else:
-            checked[key] = _value(hints[key], value, where)
+            values[key] = _value(hints[key], value, where)
             _check_choice(
-                _name(checked[key], fields[key]), fields[key].metadata.get("choices"), where
+                _name(values[key], fields[key]), fields[key].metadata.get("choices"), where
             )
-            _check_range(checked[key], fields[key].metadata, where)
-    return dataclasses.replace(section, **checked)  # type: ignore[type-var]
+            _check_range(values[key], fields[key].metadata, where)
+    return dataclasses.replace(section, **values)  # type: ignore[type-var]
 
 
 def _subsection(kinds: Mapping[str, Any] | None, current: Any, changes: Any, where: str) -> Any:
-    """A nested section; where it is one of several kinds, ``name`` says which."""
+    """A nested section; if there are several kinds, ``name`` selects one."""
     if not isinstance(changes, Mapping):
         raise RecipeError(f"{where} is a section of keys, not the value {changes!r}")
     if kinds is not None and (name := changes.get("name", current.name)) != current.name:
@@ -74,7 +91,7 @@ def _name(value: Any, field: "dataclasses.Field[Any]") -> Any:
 
 
 def _check_choice(value: Any, choices: typing.Iterable[str] | None, where: str) -> None:
-    """Refuse a name that is none of the ``choices``, if there are any."""
+    """Refuse a name that is not one of the ``choices``, if there are any."""
     if choices is not None and value is not None and value not in list(choices):
         names = ", ".join(choices)
         raise RecipeError(
@@ -83,7 +100,7 @@ def _check_choice(value: Any, choices: typing.Iterable[str] | None, where: str) 
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
-    """``value`` as the type ``hint``, if it is one."""
+    """The value as the type ``hint``, or a RecipeError."""
     value = plain(value)
     kind = typing.get_origin(hint)
     arguments = typing.get_args(hint)
@@ -129,7 +146,7 @@ def _check_range(value: Any, metadata: Mapping[str, Any], where: str) -> None:
 
 
 def to_dict(section: Any) -> dict[str, Any]:
-    """Nested dictionaries of everything that is set; tuples become lists, None is left out."""
+    """A section as nested dictionaries; tuples become lists, and None is left out."""
     values = {field.name: getattr(section, field.name) for field in dataclasses.fields(section)}
     return {
         key: to_dict(v) if dataclasses.is_dataclass(v) else list(v) if isinstance(v, tuple) else v
@@ -139,7 +156,15 @@ def to_dict(section: Any) -> dict[str, Any]:
 
 
 def leaves(section: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every (dotted key, value) of a recipe."""
+    """All values of a recipe or a section.
+
+    Args:
+        section: a dataclass.
+        path: what precedes the keys, such as "training.".
+
+    Yields:
+        Pairs (dotted key, value).
+    """
     for field in dataclasses.fields(section):
         value = getattr(section, field.name)
         if dataclasses.is_dataclass(value):
@@ -149,7 +174,15 @@ def leaves(section: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
-    """Each field that changed, as ``key: old -> new``."""
+    """The fields in which two recipes differ.
+
+    Args:
+        old: the first recipe.
+        new: the second recipe.
+
+    Returns:
+        For each, ``key: old -> new``.
+    """
     before = dict(leaves(old))
     after = dict(leaves(new))
     return [
@@ -160,14 +193,25 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
 
 
 def to_toml(recipe: Recipe) -> str:
-    """The whole recipe as TOML, with the format it is in."""
+    """The whole recipe as TOML, with the key ``format``."""
     import tomlkit  # not needed for --help, which has to be quick
 
     return tomlkit.dumps({"format": FORMAT, **to_dict(recipe)})
 
 
 def parse_toml(text: str, name: str) -> dict[str, Any]:
-    """The content of a TOML file. ``name`` is for errors."""
+    """The content of TOML text.
+
+    Args:
+        text: the text.
+        name: of the file, for errors.
+
+    Returns:
+        Nested dictionaries.
+
+    Raises:
+        RecipeError: if the text is not valid TOML.
+    """
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -175,7 +219,12 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The content of a TOML file on disk."""
+    """The content of a TOML file.
+
+    Raises:
+        OSError: if it cannot be read.
+        RecipeError: if it is not valid TOML.
+    """
     try:
         return parse_toml(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError as error:
@@ -183,8 +232,18 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def from_toml(text: str, name: str = "the recipe") -> Recipe:
-    """A whole recipe from TOML that :func:`to_toml` or version 0.1 has written; what it leaves out has the
-    dataclasses' defaults."""
+    """A whole recipe from TOML that :func:`to_toml` or version 0.1 wrote.
+
+    Args:
+        text: the TOML; keys that it leaves out have the defaults of the dataclasses.
+        name: of the file, for errors.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: if the text is not valid TOML, or not a valid recipe.
+    """
     values = parse_toml(text, name)
     check_format(values.get("format", 1), name)
     return override(Recipe(), upgrade(values))

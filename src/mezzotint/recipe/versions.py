@@ -1,4 +1,4 @@
-"""Recipes that version 0.1 wrote, in the words of today."""
+"""Conversion of recipes of version 0.1 to the current format."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from .fields import RecipeError
 
 FORMAT = 2
-"""The format of recipes that are written now; files of version 0.1 name none."""
+"""The current format of recipes; files of version 0.1 have no such key."""
 
 MOVED = {
     "data.balance": "training.balance",
@@ -21,7 +21,7 @@ MOVED = {
     "distillation": "objective, with name = 'distillation'",
     "refinement": "objective, with name = 'refinement' or 'adversarial'",
 }
-"""Where keys of version 0.1 are now, for error messages."""
+"""New places of the keys of version 0.1, for error messages."""
 
 _SECTIONS = ("data", "diffusion", "training", "sampling", "distillation", "refinement")
 _SCHEDULES = {"linear": "original-linear", "cosine": "original-cosine"}
@@ -53,19 +53,27 @@ _ADVERSARIAL_KEYS = {
 
 
 def check_format(number: Any, name: str) -> None:
-    """Refuse the format of a later version. ``name`` is the file's, for the error."""
+    """Refuse the format of a later version.
+
+    Args:
+        number: the format.
+        name: of the file, for the error.
+
+    Raises:
+        RecipeError: if this version cannot read the format.
+    """
     if number not in (1, FORMAT):
         raise RecipeError(f"{name} is of format {number}, not {FORMAT}: update mezzotint")
 
 
 def upgrade(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A whole recipe as the current format has it.
+    """A whole recipe in the current format.
 
     Args:
-        recipe: nested keys of a recipe that this package has written, of whatever format.
+        recipe: nested keys of a recipe that this package wrote, in any format.
 
     Returns:
-        The same without the key ``format``; what an objective of version 0.1 did not use is left out.
+        The same without the key ``format``; keys that its objective did not use are left out.
     """
     sections = {k: dict(v) if isinstance(v, Mapping) else v for k, v in recipe.items()}
     if sections.pop("format", 1) != 1:
@@ -108,7 +116,7 @@ def _objective(
     *,
     few_step: bool,
 ) -> dict[str, Any]:
-    """The section ``[objective]`` that three sections of version 0.1 amounted to."""
+    """The section ``[objective]`` for three sections of version 0.1."""
     if "teacher" in distillation:
         keys = ("teacher", "sha256", "guidance", "interval", "stages")
         section = {key: distillation[key] for key in keys if key in distillation}

@@ -1,4 +1,4 @@
-"""A run's folder belongs to one process at a time, or nobody could say what is in it."""
+"""Locks, so that only one process at a time writes to the folder of a run."""
 
 import os
 import sys
@@ -14,7 +14,11 @@ from ..utils.output import output_folder
 
 
 def check_new(folder: Path) -> None:
-    """Refuse a folder that exists, since runs are never overwritten, or that cannot be made."""
+    """Refuse a folder that exists, because runs are never overwritten, or that cannot be made.
+
+    Raises:
+        RecipeError: if the folder exists or cannot be made.
+    """
     if folder.exists():
         raise RecipeError(
             f"{folder} exists, and a run is never overwritten:"
@@ -28,13 +32,16 @@ def check_new(folder: Path) -> None:
 
 @contextmanager
 def new_run(recipe: Recipe, out: Path | None) -> Iterator[Path]:
-    """The folder of a new run, which is made here and locked within the block.
+    """Make the folder of a new run, and lock it in the block.
 
-    If nothing was written to it, it is gone after the block.
+    A folder that is empty at the end is removed.
 
     Args:
-        recipe: which names it.
-        out: the folder; one under runs/ that nothing has, if not given.
+        recipe: its name is part of the name of the folder.
+        out: the folder; a new one under runs/ if not given.
+
+    Yields:
+        The folder.
 
     Raises:
         RecipeError: if ``out`` exists.
@@ -55,7 +62,7 @@ def new_run(recipe: Recipe, out: Path | None) -> Iterator[Path]:
 
 
 def _make(recipe: Recipe) -> Path:
-    """A folder that nothing else has, named after the recipe and the time."""
+    """Make a new folder, named after the recipe and the time."""
     name = f"{file_names([recipe.name])[0]}-{time.strftime('%Y%m%d-%H%M%S')}"
     number = 1
     while True:
@@ -69,10 +76,13 @@ def _make(recipe: Recipe) -> Path:
 
 @contextmanager
 def resumed_run(folder: Path) -> Iterator[Path]:
-    """The folder of a run that goes on, locked within the block.
+    """Lock the folder of a run to resume in the block.
+
+    Yields:
+        The folder.
 
     Raises:
-        RecipeError: if another process has it.
+        RecipeError: if another process uses it.
     """
     with _locked(folder):
         yield folder
@@ -80,9 +90,9 @@ def resumed_run(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder; the system releases it when the process dies, however that happens.
+    """Hold the lock of a folder; the system releases it when the process ends in any way.
 
-    Where the file system, or Windows, has no locks for folders, there is none.
+    Without effect on Windows, and on file systems without locks for folders.
     """
     if sys.platform == "win32":
         yield

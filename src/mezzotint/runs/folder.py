@@ -1,13 +1,13 @@
-"""What a training run leaves behind:
+"""The files of a training run.
 
 runs/digits-20260102-030405/
-  recipe.toml          everything that decides the run
-  data.json            what the images are, to be compared on a resume
+  recipe.toml          all settings of the run
+  data.json            number and fingerprint of the images, to compare on a resume
   metrics.jsonl        step, loss, learning rate, gradient norm, images per second
   loss.png             the loss curve
-  samples/             a grid of all classes, on a cadence
-  checkpoints/         the newest few, each enough to resume
-  initial.safetensors  the model that training began from, if it began from one
+  samples/             grids of all classes, at intervals
+  checkpoints/         the newest few; a run can be resumed from each
+  initial.safetensors  the model that training began from, if any
   model.safetensors    the result: weights to sample from, recipe in the header
 """
 
@@ -39,21 +39,21 @@ from ..viz.curves import save_loss_curve
 from ..viz.grids import tile, to_pillow
 
 MOST_COLUMNS = 64
-"""Classes in a grid of samples: the first ones of a model that has hundreds."""
+"""The most classes in a grid of samples; of a model with more, the first ones."""
 
 BATCH = 256
-"""Images of a grid that are sampled at once."""
+"""Images of a grid that are sampled together."""
 
 
 class RunFolder:
     """Writes a run to its folder, within a ``with`` block.
 
     Args:
-        folder: of the run; it may be there already, where the run goes on.
+        folder: of the run; it exists if the run is resumed.
         recipe: of the run.
-        trainer: what is written. All processes have to make a RunFolder: they agree on where the run
-            stands. Files are the first one's alone. Where weights are sharded, all save and draw
-            together, since no one has them whole.
+        trainer: its state is written. Every process must make a RunFolder, since they agree on the steps of
+            the newest files. Only the first process writes. If weights are sharded, all must save and draw
+            together.
     """
 
     def __init__(self, folder: Path, recipe: Recipe, trainer: Trainer) -> None:
@@ -61,8 +61,8 @@ class RunFolder:
         self.recipe = recipe
         self.trainer = trainer
         self.writes: bool = trainer.processes.is_main
-        # The steps of the newest checkpoint and of the newest grid of samples; of a run that goes on, as the
-        # first process finds them.
+        # The steps of the newest checkpoint and the newest grid of samples; for a resumed run, those that the
+        # first process reads.
         self.saved_step: int | None = trainer.state.step or None
         drawn = self.saved_step is not None and self._grid_path(self.saved_step).exists()
         self.drawn_step: int | None = trainer.processes.from_main(
@@ -110,12 +110,12 @@ class RunFolder:
                 warn(f"the tracker could not be closed: {type(error).__name__}: {error}")
 
     def hooks(self) -> list[Hook]:
-        """What is done on the recipe's cadence."""
+        """The hooks that save and draw, at the intervals of the recipe."""
         training = self.recipe.training
         return [Hook(training.save_every, self.save), Hook(training.sample_every, self.draw)]
 
     def finish(self, stopped: Stopped) -> None:
-        """The last checkpoint, and, if the run is complete, its model and its pictures."""
+        """Write the last checkpoint, and, if the run is complete, the model and the pictures."""
         state = self.trainer.state
         if self.saved_step != state.step:
             self.save(state)
@@ -130,15 +130,15 @@ class RunFolder:
             self._save_loss_curve()
 
     def save(self, state: TrainingState) -> None:
-        """Write a checkpoint of ``state``; all processes call it where weights are sharded."""
+        """Write a checkpoint of ``state``; if weights are sharded, all processes must call it."""
         header = weights.header(self.recipe, self.trainer.spec)
         keep = self.recipe.training.keep
         save_checkpoint(self.folder / "checkpoints", state, header, keep=keep, write=self.writes)
         self.saved_step = state.step
 
     def draw(self, state: TrainingState) -> None:
-        """Write a grid of samples, and the loss curve up to now. What fails there does not end a run."""
-        if self.trainer.sharded:  # all processes sample together: one alone cannot give up
+        """Write a grid of samples and the loss curve. An error here does not end a run."""
+        if self.trainer.sharded:  # all processes sample together, so one must not stop
             self._draw(state)
             return
         try:
@@ -147,8 +147,11 @@ class RunFolder:
             warn(f"step {state.step}: no samples: {type(error).__name__}: {error}")
 
     def _draw(self, state: TrainingState) -> None:
-        """Write a grid, one column for each class, from the same noise each time, so that progress can be
-        seen; and the loss curve up to now. All processes call it where weights are sharded."""
+        """Write a grid with one column for each class, and the loss curve.
+
+        The noise is the same each time, so that grids can be compared. If weights are sharded, all processes
+        must call this.
+        """
         network = state.sampling_network
         training = network.training
         model = self._model(network)
@@ -167,7 +170,7 @@ class RunFolder:
             self._save_loss_curve()
 
     def _picture(self, path: Path, save: Callable[[Path], None]) -> None:
-        """Write a picture. One that fails, whatever the fault, does not end a run."""
+        """Write a picture. No error here ends a run."""
         try:
             with whole_file(path) as temporary:
                 save(temporary)
@@ -175,7 +178,7 @@ class RunFolder:
             warn(f"{path} was not written: {type(error).__name__}: {error}")
 
     def _model(self, network: nn.Module) -> Model:
-        """The model that ``network`` would be saved as. Sharded weights stay where they are."""
+        """A model with the weights of ``network``; sharded weights are not copied."""
         trainer = self.trainer
         if not trainer.sharded:
             return from_parts(self.recipe, trainer.spec, network.state_dict(), trainer.device)
@@ -196,7 +199,11 @@ class RunFolder:
 
 
 def check_tracker(name: str) -> None:
-    """Refuse a tracker whose package is not installed."""
+    """Refuse a tracker whose package is not installed.
+
+    Raises:
+        RecipeError: if it is not installed.
+    """
     packages = {"none": ["sys"], "tensorboard": ["tensorboard", "tensorboardX"]}.get(name, [name])
     if not any(find_spec(package) for package in packages):
         raise RecipeError(
@@ -205,7 +212,7 @@ def check_tracker(name: str) -> None:
 
 
 def _start_tracker(name: str, folder: Path) -> Any:
-    """The tracker that a recipe asks for besides metrics.jsonl, if it does."""
+    """Start the tracker that a recipe names, or none."""
     if name == "none":
         return None
     from accelerate.state import PartialState

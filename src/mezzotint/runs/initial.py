@@ -1,4 +1,4 @@
-"""The trained model that a run begins from: one to follow (distillation), or to surpass (refinement)."""
+"""The trained model that a run begins from, for distillation or refinement."""
 
 import shutil
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ class InitialModel:
 
     Args:
         path: its weights file.
-        denoiser: the model itself, as training knows it.
-        samples: uint8 images it drew, the classes in turn, where a run is to surpass it.
+        denoiser: the model.
+        samples: uint8 images sampled from it, with the classes in rotation, for a refinement.
     """
 
     path: Path
@@ -42,8 +42,7 @@ class InitialModel:
     samples: UInt8[Tensor, "n channels height width"] | None = None
 
     def save(self, folder: Path) -> None:
-        """Keep the weights and the samples, so that a run that is resumed meets the same ones, wherever the
-        model itself has gone since."""
+        """Copy the weights and the samples to a run, so that it can be resumed without the original file."""
         weights_path, samples_path = folder / INITIAL, folder / SAMPLES
         if not weights_path.exists():
             with whole_file(weights_path) as temporary:
@@ -54,16 +53,19 @@ class InitialModel:
 
 
 def find_initial(recipe: Recipe, spec: ImageSpec, folder: Path | None) -> InitialModel | None:
-    """The model that a recipe distills or refines, if it does.
+    """The model that a recipe distills or refines.
 
     Args:
-        recipe: which names it in ``[objective]``.
+        recipe: its ``[objective]`` names the model.
         spec: of the images to train on.
-        folder: of a run that goes on, whose own copies are taken where it has them.
+        folder: of a run to resume; copies of the model and its samples there are preferred.
+
+    Returns:
+        The model; None if the recipe begins from random weights.
 
     Raises:
-        FileNotFoundError: where there is no such model.
-        RecipeError: where it does not fit.
+        FileNotFoundError: if there is no such model.
+        RecipeError: if it does not fit the recipe or the images.
     """
     objective = recipe.objective
     name = recipe.initial_model
@@ -97,7 +99,7 @@ def find_initial(recipe: Recipe, spec: ImageSpec, folder: Path | None) -> Initia
 
 
 def _weights_path(name: str, folder: Path) -> Path:
-    """The run's own copy of the model ``name``, or the model itself."""
+    """The copy of the model in the folder of the run, if any, or else the original."""
     own = folder / INITIAL
     return own if own.is_file() else find_weights(name)
 
@@ -110,13 +112,13 @@ def _saved_samples(folder: Path) -> Any:
 
 
 def _broadcast(read: Any) -> Any:
-    """What the first process reads; its folder decides for all."""
+    """The value that the first process reads, on all processes."""
     group = processes()
     return group.from_main(read() if group.is_main else None)
 
 
 def _check_kind(recipe: Recipe, initial: Recipe, key: str, name: str) -> None:
-    """Refuse models of the wrong kind: few-step models are made, and refined, in ways of their own."""
+    """Refuse models of the wrong kind: few-step models have other objectives."""
     if isinstance(recipe.objective, Distillation):
         if initial.few_step:
             raise RecipeError(f"the teacher {name} is a few-step model already: refine it instead")
@@ -130,7 +132,7 @@ def _check_kind(recipe: Recipe, initial: Recipe, key: str, name: str) -> None:
 
 
 def _check_fit(recipe: Recipe, initial: Recipe, key: str, name: str) -> None:
-    """Refuse a model whose weights would mean something else in the recipe's network."""
+    """Refuse a model whose network or diffusion is not that of the recipe."""
     if (recipe.net, recipe.diffusion) != (initial.net, initial.diffusion):
         raise RecipeError(
             f"the recipe's net or diffusion is not that of {key} = {name!r}: training begins from"

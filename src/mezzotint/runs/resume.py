@@ -1,4 +1,4 @@
-"""Going on with an earlier run: by its own recipe, with its own classes, from its newest valid checkpoint."""
+"""Resuming a run, with its recipe and classes, from its newest valid checkpoint."""
 
 import json
 from collections.abc import Callable
@@ -16,11 +16,15 @@ from ..utils.files import whole_file
 from ..weights import read_header
 
 DATA = "data.json"
-"""What the images were when the run began."""
+"""The file that describes the images the run began with."""
 
 
 def recipe_of_run(folder: Path) -> Recipe:
-    """The recipe a run was started with. Raises RecipeError where ``folder`` is no run."""
+    """The recipe that a run was started with.
+
+    Raises:
+        RecipeError: if ``folder`` has no valid recipe.
+    """
     path = folder / "recipe.toml"
     if not path.is_file():
         raise RecipeError(f"{folder} is no run to resume: it holds no recipe.toml")
@@ -28,8 +32,17 @@ def recipe_of_run(folder: Path) -> Recipe:
 
 
 def check_resume(folder: Path, recipe: Recipe, changes: str) -> None:
-    """Refuse to resume ``folder`` with another recipe than its own, unless changes are allowed; another
-    optimizer or objective never is."""
+    """Refuse to resume a run with another recipe, unless changes are allowed.
+
+    Args:
+        folder: of the run.
+        recipe: to resume with.
+        changes: "allow" if the recipe may differ. The optimizer, the kind of objective and the model that
+            training began from must be the same in any case.
+
+    Raises:
+        RecipeError: naming the difference.
+    """
     before = recipe_of_run(folder)
     if before.training.optimizer != recipe.training.optimizer:
         raise RecipeError(
@@ -63,14 +76,14 @@ def load_newest(trainer: Trainer, folder: Path, changes: str, log: Callable[[str
         trainer: of the run's recipe.
         folder: of the run.
         changes: "allow", if the classes may have other names than before.
-        log: takes what there is to say.
+        log: called with messages, a line at a time.
 
     Raises:
-        RecipeError: if there is no checkpoint, or its classes are not those of the data.
+        RecipeError: if there is no valid checkpoint, or its classes are not those of the data.
     """
     group = trainer.processes
     newest = latest_checkpoint(folder / "checkpoints") if group.is_main else None
-    checkpoint = group.from_main(newest)  # all go on from the one that the first chooses
+    checkpoint = group.from_main(newest)  # all load the one that the first process chooses
     if checkpoint is None:
         raise RecipeError(f"{folder} holds no whole checkpoint to resume from")
     _, spec = read_header(checkpoint / MODEL)
@@ -87,10 +100,14 @@ def load_newest(trainer: Trainer, folder: Path, changes: str, log: Callable[[str
 
 
 def record_data(data: ImageData, folder: Path) -> str | None:
-    """Note what the images of a run are, if that is not noted yet.
+    """Describe the images of a run in its folder, or compare them with an earlier description.
+
+    Args:
+        data: the images.
+        folder: of the run.
 
     Returns:
-        In words, how they differ from those that the run began with; None if they do not.
+        A message that says how they differ from those that the run began with; None if they do not.
     """
     path = folder / DATA
     now: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""A training run, from a recipe to a folder (``runs/folder.py`` says what is in it)."""
+"""A training run, from a recipe to a folder (``runs/folder.py`` describes its files)."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -32,19 +32,19 @@ def train(
     """Train a recipe.
 
     Args:
-        recipe: a recipe, or the name of one or of its TOML file; digits if not given, or that of the run to
-            resume.
+        recipe: a recipe, or the name of one or of its TOML file; if not given, that of the run to resume, or
+            else "digits".
         out: folder of the run; a new one under runs/ if not given.
-        resume: folder of an earlier run to go on with instead.
-        changes: "allow", where a resumed run may differ from its recipe.
-        log: takes what there is to say, a line at a time.
+        resume: folder of an earlier run to resume instead.
+        changes: "allow" if a resumed run may differ from its recipe.
+        log: called with messages, a line at a time.
 
     Returns:
         The run's folder.
 
     Raises:
-        RecipeError: where recipe, folder or data do not fit, before anything is computed.
-        StoppedBySignal: after SIGINT or SIGTERM, when all has been saved.
+        RecipeError: if recipe, folder and data do not match, before any computation.
+        StoppedBySignal: after SIGINT or SIGTERM, when the state is saved.
     """
     prepare()
     if recipe is None:
@@ -62,7 +62,7 @@ def train(
     group = processes()
     if not group.is_main:
         log = _silent
-    with group.main_first():  # which decodes pictures into the cache, if there are any
+    with group.main_first():  # it decodes pictures into the cache, if necessary
         data = build.load_data(recipe.data)
     counts = ", ".join(f"{name} {count:,}" for name, count in data.counts().items())
     log(f"{len(data):,} images of {data.size[0]}x{data.size[1]}x{data.channels}; {counts}")
@@ -97,7 +97,7 @@ def _claim(
     out: Path | None,
     resume: Path | None,
 ) -> Path:
-    """The run's folder, locked by the main process until the stack ends; all fail together."""
+    """The folder of the run, locked by the main process until the stack closes."""
     folder: Path | None = None
     fault = ""
     if group.is_main:
@@ -116,15 +116,18 @@ def make_trainer(recipe: Recipe, data: ImageData, initial: InitialModel | None =
     """The trainer of a recipe.
 
     Args:
-        recipe: everything that decides the run.
+        recipe: all settings of the run.
         data: the images of its ``[data]``.
         initial: the model that its ``[objective]`` begins from, if it names one.
 
+    Returns:
+        A trainer at step 0.
+
     Raises:
-        ValueError: where recipe, images and machine do not fit.
+        ValueError: if recipe, images and machine do not match.
     """
     denoiser = build.new_denoiser(recipe, data.spec)
-    # Images are sampled late in a run: what could not be is refused now.
+    # Images are sampled late in a run, so invalid settings of sampling are refused now.
     make_sampler(recipe.sampling.sampler)
     make_grid(recipe.sampling.grid, denoiser.schedule, recipe.sampling.steps)
     model = samples = None
@@ -138,11 +141,11 @@ def make_trainer(recipe: Recipe, data: ImageData, initial: InitialModel | None =
 
 
 def _silent(text: str) -> None:
-    """What processes other than the first have to say."""
+    """The log of all processes but the first."""
 
 
 class StoppedBySignal(Exception):
-    """Training was asked to stop, and saved. ``signal`` is the number of the signal."""
+    """Training was stopped by a signal, and the state is saved. ``signal`` is its number."""
 
     def __init__(self, folder: Path, stopped: Stopped) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""DDIM: keep the predicted noise, or renew a part of it (Song et al. 2021, eq. 12 and 16).
+"""DDIM: keep the predicted noise, or replace a part of it (Song et al. 2021, eq. 12 and 16).
 
     x_s = alpha_s x0_hat + sqrt(sigma_s^2 - r^2) eps_hat + r z,    r = eta * std q(x_s | x_t, x0)
 
@@ -19,7 +19,11 @@ from .step import Noise, Sampler, Step
 
 @dataclass(frozen=True, kw_only=True)
 class DDIM(Sampler):
-    """``eta`` in [0, 1]: the share of DDPM's noise that is put back at each step."""
+    """The sampler DDIM.
+
+    Args:
+        eta: the share of DDPM's noise that is added at each step, in [0, 1].
+    """
 
     eta: float = 0.0
 
@@ -30,15 +34,16 @@ class DDIM(Sampler):
     def __call__(
         self, denoiser: Denoiser, x: Images, grid: Grid, labels: Labels | None, noise: Noise
     ) -> Iterator[Step]:
+        """Go from noise to images; see :class:`Sampler`."""
         level = denoiser.schedule.level
         for t, s in pairwise(grid):
             level_t, level_s = level(t), level(s)
             prediction = denoiser(x, t, labels)
             yield Step(x, prediction.x0, t.item())
             ratio = level_s.sigma / level_t.sigma
-            renewed = self.eta**2 * transition_variance(level_t, level_s) * ratio**2
-            old_noise = (level_s.sigma.square() - renewed).clamp(min=0).sqrt()
+            variance = self.eta**2 * transition_variance(level_t, level_s) * ratio**2
+            old_noise = (level_s.sigma.square() - variance).clamp(min=0).sqrt()
             x = diffuse(prediction.x0, prediction.eps, NoiseLevel(level_s.alpha, old_noise))
-            if renewed > 0:
-                x = x + scale(renewed.sqrt(), noise())
+            if variance > 0:
+                x = x + scale(variance.sqrt(), noise())
         yield Step(x, x, 0.0)

@@ -1,4 +1,4 @@
-"""Ancestral sampling: draw each ``x_s`` from the posterior, as if the predicted x0 were the truth.
+"""Ancestral sampling: draw each ``x_s`` from the posterior, given the predicted x0.
 
 x_s ~ q(x_s | x_t, x0_hat(x_t))                          (Ho et al. 2020, algorithm 2)
 """
@@ -17,7 +17,11 @@ from .step import Noise, Sampler, Step
 
 @dataclass(frozen=True, kw_only=True)
 class DDPM(Sampler):
-    """``variance``: "small", the posterior's own (as the original system), or "large", beta."""
+    """The sampler DDPM.
+
+    Args:
+        variance: of a step: "small", that of the posterior (as in the original system), or "large", beta.
+    """
 
     variance: Variance = "small"
 
@@ -29,6 +33,7 @@ class DDPM(Sampler):
     def __call__(
         self, denoiser: Denoiser, x: Images, grid: Grid, labels: Labels | None, noise: Noise
     ) -> Iterator[Step]:
+        """Go from noise to images; see :class:`Sampler`."""
         level = denoiser.schedule.level
         for t, s in pairwise(grid):
             x0 = denoiser(x, t, labels).x0

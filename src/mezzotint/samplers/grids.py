@@ -1,7 +1,7 @@
-"""Time grids: at which times a sampler asks the denoiser.
+"""Time grids: the times at which a sampler evaluates the denoiser.
 
-A grid of ``n`` steps is ``n + 1`` times, strictly falling, from 1, the noisiest level there is, to
-0, the clean image. The samplers evaluate at the first n of them.
+A grid of ``n`` steps is ``n + 1`` strictly decreasing times, from 1, the noisiest level, to 0, the clean
+image. Samplers evaluate at the first n of them.
 """
 
 import math
@@ -17,11 +17,11 @@ Grid = Float64[Tensor, " steps_plus_1"]
 
 
 def _finish(times: Float64[Tensor, " steps"], schedule: Schedule) -> Grid:
-    """Snap to discrete times where the schedule has them, and append 0."""
+    """Round to the discrete times of the schedule, if it has them, and append 0."""
     times = times.double()
     if (T := schedule.timesteps) is not None:
-        # Rounding may make neighbours meet where n is close to T: walk up from the last time,
-        # then down from the first, keeping at least one step between them.
+        # If n is close to T, rounding may make neighbours equal. Go up from the last time, then down
+        # from the first, with at least one step between neighbours.
         steps, lowest = (times * T).round(), torch.arange(len(times), 0, -1)
         steps = torch.maximum(steps, lowest.double())
         spread = torch.arange(len(times)).double()
@@ -31,8 +31,17 @@ def _finish(times: Float64[Tensor, " steps"], schedule: Schedule) -> Grid:
 
 
 def linspace(schedule: Schedule, n: int) -> Grid:
-    """Even from the noisiest time to the cleanest: on T = 1000, n = 10, steps 1000, 889, ..., 1.
-    On continuous time, which has no cleanest time, even from 1 to 0."""
+    """Equal strides from the noisiest time to the cleanest: steps 1000, 889, ..., 1 for T = 1000, n = 10.
+
+    In continuous time, which has no cleanest time, equal strides from 1 to 0.
+
+    Args:
+        schedule: of the model.
+        n: steps.
+
+    Returns:
+        n + 1 times.
+    """
     if schedule.timesteps is None:
         return trailing(schedule, n)
     return _finish(torch.linspace(1, 1 / schedule.timesteps, n, dtype=torch.float64), schedule)
@@ -44,8 +53,11 @@ def trailing(schedule: Schedule, n: int, *, shift: float = 1.0) -> Grid:
     Args:
         schedule: of the model.
         n: steps.
-        shift: above 1, more of the steps are spent where there is much noise: each time moves to where the
-            ratio sigma / alpha is ``shift`` times as large (Esser et al. 2024, eq. 23, for the flow).
+        shift: each time moves to one whose ratio sigma / alpha is ``shift`` times as large (Esser et al.
+            2024, eq. 23, for the flow). Above 1, more steps have much noise.
+
+    Returns:
+        n + 1 times.
 
     Raises:
         ValueError: if ``shift`` is not above 0.
@@ -60,25 +72,41 @@ def trailing(schedule: Schedule, n: int, *, shift: float = 1.0) -> Grid:
 
 
 def quadratic(schedule: Schedule, n: int) -> Grid:
-    """Strides that shrink towards the clean image (Song et al. 2021, "DDIM", appendix D.2)."""
+    """Strides that shrink towards the clean image (Song et al. 2021, "DDIM", appendix D.2).
+
+    Args:
+        schedule: of the model.
+        n: steps.
+
+    Returns:
+        n + 1 times.
+    """
     return _finish(torch.linspace(1, 0, n + 1, dtype=torch.float64)[:-1].square(), schedule)
 
 
 def _ends(schedule: Schedule) -> tuple[Tensor, Tensor]:
-    """The log-SNR of the noisiest time and of the cleanest, within [-10, 10]."""
+    """The log-SNR of the noisiest time, at least -10, and of the cleanest, at most 10."""
     first = torch.tensor(1.0, dtype=torch.float64)
     last = torch.tensor(1 / (schedule.timesteps or 1000), dtype=torch.float64)
     return schedule.log_snr(first).clamp(min=-10), schedule.log_snr(last).clamp(max=10)
 
 
 def _from_log_snr(log_snrs: Float64[Tensor, " steps"], schedule: Schedule) -> Grid:
-    """The grid that begins at 1 and then has these log-SNRs, the first of which is the noisiest time's."""
+    """The grid of 1 and the times of all log-SNRs but the first, which stands for time 1."""
     first = torch.ones(1, dtype=torch.float64)
     return _finish(torch.cat([first, schedule.time_of(log_snrs)[1:]]), schedule)
 
 
 def log_snr(schedule: Schedule, n: int) -> Grid:
-    """Equal strides of log-SNR (Lu et al. 2022, "DPM-Solver", section 3.3), within [-10, 10]."""
+    """Equal strides of log-SNR (Lu et al. 2022, "DPM-Solver", section 3.3), within [-10, 10].
+
+    Args:
+        schedule: of the model.
+        n: steps.
+
+    Returns:
+        n + 1 times.
+    """
     low, high = _ends(schedule)
     return _from_log_snr(torch.lerp(low, high, _fractions(n)), schedule)
 
@@ -89,7 +117,10 @@ def karras(schedule: Schedule, n: int, *, rho: float = 7.0) -> Grid:
     Args:
         schedule: of the model.
         n: steps.
-        rho: the larger, the more steps are spent near the clean image.
+        rho: above 0; the larger, the more steps are near the clean image.
+
+    Returns:
+        n + 1 times.
 
     Raises:
         ValueError: if ``rho`` is not above 0.
@@ -107,10 +138,18 @@ def _fractions(n: int) -> Float64[Tensor, " steps"]:
 
 
 def listed(schedule: Schedule, n: int, text: str) -> Grid:
-    """A grid of the times that are written out, such as "1, 0.6, 0.2, 0".
+    """A grid of given times.
+
+    Args:
+        schedule: of the model.
+        n: steps.
+        text: n + 1 times between commas, such as "1, 0.6, 0.2, 0".
+
+    Returns:
+        The times.
 
     Raises:
-        ValueError: if these are not n + 1 falling times from 1 to 0, which the schedule has.
+        ValueError: if these are not n + 1 decreasing times from 1 to 0, or the schedule lacks one.
     """
     try:
         times = torch.tensor([float(word) for word in text.split(",")], dtype=torch.float64)

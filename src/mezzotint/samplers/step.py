@@ -1,4 +1,4 @@
-"""What every sampler takes and gives."""
+"""The interface of samplers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -10,14 +10,17 @@ from ..registry import SAMPLERS, with_options
 from .grids import Grid
 
 Noise = Callable[[], Images]
-"""Fresh standard normal noise, shaped like the images being sampled, at each call."""
+"""Returns new standard normal noise, in the shape of the images, at each call."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A moment of the denoising: ``x`` at time ``t``, and the clean image ``x0`` seen in it.
+    """A step of the denoising. The first is pure noise at t = 1; the last is the image, x = x0, at t = 0.
 
-    The first step is pure noise at t = 1; the last one, at t = 0, is the image, x = x0.
+    Args:
+        x: noisy images (batch, channels, height, width).
+        x0: clean images predicted from them, in the same shape.
+        t: time, in [0, 1].
     """
 
     x: Images
@@ -26,36 +29,35 @@ class Step:
 
     @property
     def final(self) -> bool:
-        """Whether this is the image itself."""
+        """Whether this is the last step, the image."""
         return self.t == 0
 
 
 class Sampler(ABC):
-    """A way from noise to an image.
+    """A method to go from noise to images.
 
-    All history lives in the generator that a call returns: two calls never meet.
+    A sampler has no state: the iterator that a call returns has all of it.
     """
 
     @abstractmethod
     def __call__(
         self, denoiser: Denoiser, x: Images, grid: Grid, labels: Labels | None, noise: Noise
     ) -> Iterator[Step]:
-        """Walk from noise to images.
+        """Go from noise to images.
 
         Args:
-            denoiser: what sees the image behind the noise.
+            denoiser: predicts clean images from noisy ones.
             x: pure noise (batch, channels, height, width).
-            grid: n + 1 falling times, from 1 to 0.
+            grid: n + 1 decreasing times, from 1 to 0.
             labels: classes (batch,), or None.
-            noise: asked for fresh noise by samplers that are random, and by them alone.
+            noise: called for new noise by random samplers only.
 
         Yields:
             n + 1 steps, the first at t = 1, the last the image.
         """
 
     def evaluations(self, grid: Grid) -> list[float]:
-        """The times at which a denoiser is asked on the way down a grid: once a step, unless a sampler says
-        otherwise."""
+        """The times at which a sampler evaluates the denoiser: once for each step, unless overridden."""
         times: list[float] = grid[:-1].tolist()
         return times
 

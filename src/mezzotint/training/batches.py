@@ -67,6 +67,9 @@ def rows_of_process(count: int, group: int, rank: int, processes: int) -> Int64[
         group: images that have to stay together.
         rank: the number of the process.
         processes: how many there are.
+
+    Returns:
+        Numbers of rows, in 0..count - 1.
     """
     position = torch.arange(count)
     return position[position // group % processes == rank]
@@ -79,6 +82,9 @@ def batch_parts(count: int, group: int, parts: int) -> list[slice]:
         count: images in the batch, on this process.
         group: images that have to stay together.
         parts: how many parts, or fewer if there are fewer groups.
+
+    Returns:
+        A slice of the batch for each part.
     """
     groups = torch.arange(count // group)
     pieces = groups.tensor_split(min(parts, len(groups)))

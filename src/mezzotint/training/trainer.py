@@ -1,8 +1,8 @@
 """The training loop.
 
 Images, times, noise and label dropout of a step are functions of (seed, step, images seen), and the learning
-rate is one of the step, so the state is all there is to save: a run that was stopped and resumed ends
-with the same bits as one that never was (on the same machine, build and number of processes).
+rate is one of the step. So only the state must be saved: a run that was stopped and resumed ends with the
+same bits as an uninterrupted one (on the same machine, build and number of processes).
 """
 
 import dataclasses
@@ -40,15 +40,15 @@ class Trainer:
 
     Args:
         denoiser: the network to train, its schedule and what it predicts. The network is called as
-            ``network(x_t, timestep, labels)``; any ``nn.Module`` will do.
+            ``network(x_t, timestep, labels)``, and may be any ``nn.Module``.
         objective: what it is trained for.
         data: the images.
-        settings: steps, batch, optimizer, precision and all else.
-        seed: of everything random.
-        title: what the progress bar says.
+        settings: steps, batch, optimizer, precision and so on.
+        seed: of all random numbers.
+        title: of the progress bar.
 
     Raises:
-        ValueError: where the settings do not fit the data, the objective or the machine.
+        ValueError: if the settings do not match the data, the objective or the machine.
     """
 
     def __init__(
@@ -97,13 +97,12 @@ class Trainer:
 
     @property
     def runs_hooks(self) -> bool:
-        """Whether this process runs hooks, the last things to be done among them."""
+        """Whether this process runs hooks and writes the last files."""
         return self.processes.is_main or self.sharded
 
     @property
     def deferred(self) -> bool:
-        """Whether a bad step is skipped on the device, and the host hears of it later. To ask after every
-        step would leave a GPU waiting for the host."""
+        """Whether bad steps are skipped on the device, so that a GPU need not wait for the host."""
         optimizer = self.state.optimizer
         skips = isinstance(optimizer, Muon) or bool(optimizer.defaults.get("fused"))
         return self.device.type == "cuda" and skips and not self.sharded
@@ -140,11 +139,14 @@ class Trainer:
     def run(
         self, hooks: Sequence[Hook] = (), log: Callable[[dict[str, Any]], None] | None = None
     ) -> Stopped:
-        """Train from the state's step to the last one, or until a signal asks to stop.
+        """Train from the state's step to the last one, or until a signal.
 
         Args:
-            hooks: what is done on a cadence.
-            log: takes the metrics, every ``log_every`` steps, on the main process.
+            hooks: functions to call at intervals.
+            log: called with the metrics, every ``log_every`` steps, on the main process.
+
+        Returns:
+            The step it ended at, and the signal that stopped it, if any.
 
         Raises:
             Diverged: after several steps in a row without a finite loss.
@@ -177,14 +179,13 @@ class Trainer:
         return Stopped(state.step, request.received or signal.SIGTERM)  # another process was asked
 
     def __iter__(self) -> Iterator[StepResult]:
-        """The steps that are left, for a loop of your own: what each gave, when it is done. Signals, the log,
-        hooks and an end to divergence are yours then."""
+        """Take the remaining steps one by one, without signals, log, hooks or a check for divergence."""
         self.wrapped.train()
         while self.state.step < self.settings.steps:
             yield self.step()
 
     def _asked_to_stop(self, request: StopRequest) -> bool:
-        """Whether any process was: all leave at the same step, or none could go on."""
+        """Whether any process was, so that all stop at the same step."""
         asked = request.received is not None
         if self.processes.count == 1:
             return asked
@@ -192,8 +193,7 @@ class Trainer:
         return bool(self.processes.sum(votes).item() > 0)
 
     def step(self) -> StepResult:
-        """One optimizer step, after which the state is that of the next. A step whose loss or gradient is not
-        finite changes no weights."""
+        """Take one optimizer step; if its loss or gradient is not finite, it changes no weights."""
         with deterministic(self.settings.deterministic):
             return self._step()
 
@@ -207,8 +207,8 @@ class Trainer:
         draws = self.objective.draw(len(rows), self.denoiser.schedule, source, progress)
         mine = rows_of_process(len(rows), self.objective.group, group.rank, group.count)
         noise = self._noise(source, len(rows), mine)
-        # Every process draws for the whole batch and computes its part of it: however many there are, a step
-        # sees the same images, times and noise.
+        # Every process draws for the whole batch and computes its part, so a step has the same images, times
+        # and noise for any number of processes.
         draws = draws.part(mine)
         rows = rows[mine].to(self.device)
         total = torch.zeros((), device=self.device)
@@ -221,12 +221,12 @@ class Trainer:
                     losses = self.objective.loss(
                         self.denoiser, x0, labels, draws.part(part), noise[part].to(self.device)
                     )
-                    # The sum over the whole batch's count: parts of unequal size weigh as they should.
+                    # Divided by the count of the whole batch, so unequal parts have correct weights.
                     loss = losses.sum() / len(rows)
                 scaled = loss if state.scaler is None else state.scaler.scale(loss)
                 scaled.backward()
             total += loss.detach()
-        # All processes have to agree whether a step is to be skipped.
+        # All processes must agree on whether to skip a step.
         result = self._update(group.mean(total))
         state.step += 1
         state.images += settings.batch
@@ -250,8 +250,7 @@ class Trainer:
         return rows if self.rows is None else self.rows[rows]
 
     def _noise(self, source: torch.Generator, count: int, mine: Tensor) -> Noise:
-        """The noise of this process's images: from ``source``, for the whole batch, or its own rows alone, on
-        the device."""
+        """The noise of this process's images, drawn for the whole batch, or on the device for its rows."""
         shape = (self.objective.noises, *self.images.shape[1:])
         if self.settings.draws == "cpu":
             return torch.randn(count, *shape, generator=source)[mine]
@@ -260,7 +259,7 @@ class Trainer:
         return torch.randn(len(mine), *shape, generator=source, device=self.device)
 
     def _update(self, loss: Tensor) -> StepResult:
-        """Apply the gradients that are there, unless something is not finite."""
+        """Apply the gradients, unless something is not finite."""
         state, settings = self.state, self.settings
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(state.step, settings) * group.get("lr_scale", 1.0)
@@ -290,7 +289,7 @@ class Trainer:
             self.state.ema.update(self.state.network, self.state.step, skip)
 
     def _clipped_norm(self, parameters: list[nn.Parameter]) -> Tensor:
-        """The norm of the network's gradients, which are clipped where the settings say so."""
+        """The norm of the network's gradients, which are then clipped if the settings say so."""
         norm = total_norm(parameters, self.device)
         if self.settings.clip_gradient is not None:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.settings.clip_gradient, norm)

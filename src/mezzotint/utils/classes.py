@@ -1,7 +1,7 @@
-"""A class is a name: its order, its spelling, its place among others, and a file name for it.
+"""Names of classes: their spelling, order and position, and file names for them.
 
-Everything that meets class names goes through here: data, weights, labels on the command line, judges, and
-the files that are named after classes.
+All code that handles class names uses this module: data, weights, labels on the command line, classifiers,
+and files that are named after classes.
 """
 
 import hashlib
@@ -13,16 +13,16 @@ from difflib import get_close_matches
 from .console import printable
 
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
-"""Names that Windows keeps for devices."""
+"""Names that Windows reserves for devices."""
 
 LONGEST = 80
-"""Bytes of a class's name in the name of a file; file systems take 255 for the whole of it."""
+"""Bytes of a class name in a file name; file systems allow 255 for all of it."""
 
 
 def class_name(text: str) -> str:
-    """The one spelling of a class's name: composed Unicode (NFC), without spaces at the ends.
+    r"""The normal spelling of a class name: composed Unicode (NFC), without spaces at the ends.
 
-    Bytes that are not UTF-8, and control characters, become escapes such as ``\\xe9``, so that a name can
+    Bytes that are not UTF-8, and control characters, become escapes such as ``\xe9``, so that a name can
     be printed anywhere.
     """
     escaped = "".join(
@@ -32,21 +32,24 @@ def class_name(text: str) -> str:
 
 
 def sort_key(name: str) -> tuple[int, int, str]:
-    """The order of classes: whole numbers by their value, then words."""
+    """A key to sort classes by: whole numbers by value, then words."""
     return (0, int(name), name) if is_whole_number(name) else (1, 0, name)
 
 
 def is_whole_number(name: str) -> bool:
-    """Whether a name is a whole number in decimal digits, perhaps below 0."""
+    """Whether a name is a whole number in decimal digits, also below 0."""
     return re.fullmatch(r"-?[0-9]+", name) is not None
 
 
 def in_order(names: Iterable[str], where: str) -> tuple[str, ...]:
-    """Class names, each spelled in the one way, in the order of :func:`sort_key`.
+    """Class names in the spelling of :func:`class_name` and the order of :func:`sort_key`.
 
     Args:
-        names: as they are found, such as names of folders.
-        where: they come from, for errors.
+        names: in any spelling, such as names of folders.
+        where: the source of the names, for errors.
+
+    Returns:
+        The class names.
 
     Raises:
         ValueError: if two of them are spellings of the same name, or one is empty.
@@ -81,18 +84,22 @@ def spellings_of(names: Iterable[str], where: str) -> dict[str, list[str]]:
 
 
 def find_class(word: str, classes: Sequence[str]) -> int:
-    """The position of the class that a word names.
+    """The position of a class.
 
-    Where the classes are words, a whole number is a position; where any class is a number, a number is
-    that name alone.
+    Args:
+        word: the name of the class in any spelling, or its position if no class is a number.
+        classes: the class names.
+
+    Returns:
+        A number in 0..len(classes) - 1.
 
     Raises:
-        ValueError: naming the word and the classes there are.
+        ValueError: naming the word and the classes, if there is no such class.
     """
     name = class_name(word)
-    spelled = [class_name(other) for other in classes]
-    if name in spelled:
-        return spelled.index(name)
+    known = [class_name(other) for other in classes]
+    if name in known:
+        return known.index(name)
     numbers = any(is_whole_number(other) for other in classes)
     if not numbers and word.isdecimal() and int(word) < len(classes):
         return int(word)
@@ -106,7 +113,15 @@ def find_class(word: str, classes: Sequence[str]) -> int:
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
-    """Names between commas, the middle left out if there are many."""
+    """Names separated by commas; if there are many, most are left out.
+
+    Args:
+        names: the names.
+        most: how many are written in full.
+
+    Returns:
+        The text.
+    """
     if len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[: most - 2])}, ... {names[-1]} ({len(names)} in all)"
@@ -115,8 +130,13 @@ def listed(names: Sequence[str], most: int = 12) -> str:
 def check_same(expected: Sequence[str], actual: Sequence[str], where: str) -> None:
     """Refuse classes that are not the expected ones, in the same order.
 
+    Args:
+        expected: the class names that are required.
+        actual: the class names that there are.
+        where: the file or folder, for the error.
+
     Raises:
-        ValueError: with both lists.
+        ValueError: with both lists, if they differ.
     """
     if tuple(expected) != tuple(actual):
         raise ValueError(
@@ -125,10 +145,10 @@ def check_same(expected: Sequence[str], actual: Sequence[str], where: str) -> No
 
 
 def file_names(names: Sequence[str]) -> list[str]:
-    """A file name, without ending, for each class: one that every file system takes, no two alike.
+    """A file name, without suffix, for each class, valid on every file system; no two are equal.
 
-    Letters, digits and most signs stay; what means something to a file system or a shell becomes ``_``. Where
-    that, case, length or a reserved name makes two alike or one impossible, a few digits of a hash follow.
+    Letters, digits and most signs stay; characters special to a file system or a shell become ``_``. A part
+    of a hash follows if a name was changed, is reserved, or differs from another only by case.
     """
     plain = [_plain(name) for name in names]
     folded = [text.casefold() for text in plain]

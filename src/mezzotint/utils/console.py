@@ -1,8 +1,8 @@
-"""The terminal, which may be missing, deaf or not of this century: nothing that is printed ends a run.
+"""Output to the terminal. A failure to print never ends a run.
 
-A program may have no standard error, no terminal, an encoding without accents, or a reader that has left
-(``mezzotint info digits | head -1``). Results are in files before they are printed, so what cannot be printed
-is left out.
+A program may have no standard error, no terminal, an encoding without accents, or a closed pipe
+(``mezzotint info digits | head -1``). Results are in files before they are printed, so text that cannot be
+printed is left out.
 """
 
 import os
@@ -13,23 +13,29 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
 READER_LEFT = 141
-"""The exit status of a program whose reader left: 128 + SIGPIPE."""
+"""The exit status if the pipe at standard output was closed: 128 + SIGPIPE."""
 
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
 
 def printable(text: str, encoding: str = "utf-8") -> str:
-    """``text`` with escapes for what ``encoding`` lacks, and for bytes of file names that are not UTF-8."""
-    if _UNDECODED.search(
-        text
-    ):  # bytes that Python could not decode where it met them; UTF-8, perhaps
+    """Text with escapes for what cannot be printed.
+
+    Args:
+        text: any text; surrogates stand for bytes of a file name that are not UTF-8.
+        encoding: of the output.
+
+    Returns:
+        The text, with backslash escapes for those bytes and for characters that the encoding lacks.
+    """
+    if _UNDECODED.search(text):  # undecoded bytes, which may be UTF-8
         raw = text.encode("utf-8", "surrogateescape")
         text = raw.decode("utf-8", "backslashreplace")
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 class SafeStream:
-    """A text stream that never fails: it escapes what it cannot encode, and goes silent when it cannot write.
+    """A text stream that never fails: it escapes what it cannot encode, and drops text after an error.
 
     Args:
         stream: a standard stream; None if the program has none.
@@ -41,14 +47,14 @@ class SafeStream:
         self.error: OSError | ValueError | None = None
 
     def write(self, text: str) -> int:
-        """Write, or not."""
+        """Write the text, unless the stream is missing or has failed."""
         if self._stream is not None and self.error is None:
             with self._silenced():
                 self._stream.write(printable(text, self.encoding))
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or not."""
+        """Flush the stream, unless it is missing or has failed."""
         if self._stream is not None and self.error is None:
             with self._silenced():
                 self._stream.flush()
@@ -59,14 +65,14 @@ class SafeStream:
             yield
         except (OSError, ValueError) as error:
             self.error = error
-            # Python flushes once more when it ends, and would complain.
+            # Python flushes again at exit, and would report an error.
             with suppress(OSError, ValueError):
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, cast(TextIO, self._stream).fileno())
                 os.close(nowhere)
 
     def isatty(self) -> bool:
-        """Whether a person may be watching."""
+        """Whether the stream is a terminal."""
         with suppress(OSError, ValueError):
             return self._stream is not None and self._stream.isatty()
         return False
@@ -80,7 +86,7 @@ def safe_streams() -> Iterator[None]:
     """Within the block, standard output and standard error never fail.
 
     Raises:
-        SystemExit: at the end, if standard output could not be written: with status 141 if its reader left.
+        SystemExit: at the end, if standard output failed; with status 141 if its pipe was closed.
     """
     output = sys.stdout
     errors = sys.stderr
@@ -101,7 +107,7 @@ def safe_streams() -> Iterator[None]:
 
 
 def warn(text: str) -> None:
-    """A line on standard error, above progress bars; nothing if there is no standard error."""
+    """Print a line on standard error, above progress bars, if there is a standard error."""
     from tqdm import tqdm  # not needed for --help, which has to be quick
 
     tqdm.write(text, file=SafeStream(sys.stderr))

@@ -22,27 +22,29 @@ SETTINGS = {
     "channels-last": "images and kernels lie in memory with their channels together, the format that"
     " convolutions run fastest in",
 }
-"""What is done to the machine and why; benchmarks/runtime.py measures each. One is left out where the
-environment variable MEZZOTINT_WITHOUT names it, such as ``memory,denormals``. The number of threads is
-torch's own choice, or that of OMP_NUM_THREADS."""
+"""Settings of the process, and why they are made; benchmarks/runtime.py measures each.
+
+The environment variable MEZZOTINT_WITHOUT names those to leave out, such as ``memory,denormals``. The number
+of threads is torch's default, or OMP_NUM_THREADS."""
 
 
 def wanted(setting: str) -> bool:
-    """Whether a setting is not to be left out.
+    """Whether a setting is to be made, which it is unless MEZZOTINT_WITHOUT names it.
 
-    Raises ValueError where MEZZOTINT_WITHOUT names something else than settings.
+    Raises:
+        ValueError: if MEZZOTINT_WITHOUT names something that is not in ``SETTINGS``.
     """
-    named = os.environ.get("MEZZOTINT_WITHOUT", "").split(",")
-    left_out = {name.strip() for name in named if name.strip()}
-    if unknown := left_out - SETTINGS.keys():
+    names = os.environ.get("MEZZOTINT_WITHOUT", "").split(",")
+    excluded = {name.strip() for name in names if name.strip()}
+    if unknown := excluded - SETTINGS.keys():
         raise ValueError(
             f"MEZZOTINT_WITHOUT names {', '.join(sorted(unknown))}; settings are {', '.join(SETTINGS)}"
         )
-    return setting not in left_out
+    return setting not in excluded
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed blocks. Returns whether the C library understood."""
+    """Make glibc keep freed blocks; False if this is not glibc, or it refuses."""
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
@@ -52,7 +54,7 @@ def keep_freed_memory() -> bool:
 
 
 def prepare() -> None:
-    """Set the process up for computing (``SETTINGS``); called by everything that trains or samples."""
+    """Make the ``SETTINGS`` of the process; called before training and sampling."""
     if wanted("memory"):
         keep_freed_memory()
     if wanted("denormals"):
@@ -60,9 +62,10 @@ def prepare() -> None:
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """The device ``name``, or the best there is.
+    """The device ``name``; if not given, the first available of mps, cuda and cpu.
 
-    Raises ValueError where the device does not exist on this machine.
+    Raises:
+        ValueError: if this machine does not have the device.
     """
     available = ["cpu"]
     if torch.cuda.is_available():
@@ -80,7 +83,13 @@ def pick_device(name: str | None = None) -> torch.device:
 
 @dataclass(frozen=True)
 class Processor:
-    """What computes: ``kind`` ("cpu", "cuda" or "mps"), its ``name``, and whether it has bf16 in hardware."""
+    """A processor.
+
+    Args:
+        kind: "cpu", "cuda" or "mps".
+        name: of the model, as the system gives it.
+        bf16: whether a GPU computes bf16 in hardware; False for others.
+    """
 
     kind: str
     name: str
@@ -88,9 +97,9 @@ class Processor:
 
 
 def processor(device: torch.device) -> Processor:
-    """A device's processor, as it describes itself."""
+    """The processor of a device."""
     if device.type == "cuda":
-        # By default torch says yes to GPUs that emulate bf16, T4 and V100 among them, which is slow.
+        # By default, torch includes GPUs that emulate bf16, which is slow, such as T4 and V100.
         bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         return Processor("cuda", torch.cuda.get_device_name(device), bf16)
     if device.type == "mps":
@@ -99,10 +108,17 @@ def processor(device: torch.device) -> Processor:
 
 
 def pick_precision(name: str, processor: Processor) -> torch.dtype:
-    """The type that matrix products and convolutions compute in: auto is bf16 on GPUs that have it in
-    hardware, fp32 elsewhere.
+    """The number type of matrix products and convolutions.
 
-    Raises ValueError for half precision on a CPU.
+    Args:
+        name: "fp32", "bf16", "fp16", or "auto": bf16 on GPUs that have it in hardware, fp32 elsewhere.
+        processor: the processor to compute on.
+
+    Returns:
+        The type.
+
+    Raises:
+        ValueError: for bf16 or fp16 on a CPU.
     """
     if name == "auto":
         name = "bf16" if processor.kind == "cuda" and processor.bf16 else "fp32"
@@ -116,8 +132,7 @@ def pick_precision(name: str, processor: Processor) -> torch.dtype:
 
 @contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
-    """Within the block, if it is wanted, every operation gives the same bits each time, or says that it
-    cannot."""
+    """Within the block, if ``wanted``, every operation gives the same bits each time or raises an error."""
     if not wanted:
         yield
         return
@@ -135,7 +150,15 @@ def deterministic(wanted: bool) -> Iterator[None]:
 
 
 def place(network: Network, device: torch.device) -> Network:
-    """Move a network to its device, in the memory format of ``SETTINGS``."""
+    """Move a network to a device, in the memory format of ``SETTINGS``.
+
+    Args:
+        network: the network, which is changed in place.
+        device: the device.
+
+    Returns:
+        The same network.
+    """
     network.to(device)
     if not wanted("channels-last"):
         return network

@@ -17,7 +17,7 @@ from filelock import FileLock
 from .console import warn
 
 OLD = ".old-"
-"""How the name of a folder begins while another takes its place."""
+"""Prefix of the name of a folder while it is being replaced."""
 
 
 CACHE = "MEZZOTINT_CACHE"
@@ -25,16 +25,17 @@ CACHE = "MEZZOTINT_CACHE"
 
 
 def cache_folder() -> Path:
-    """The user's cache folder of this package, by the convention of the platform, or as ``MEZZOTINT_CACHE``
-    says.
+    """The user's cache folder of this package.
+
+    It is ``MEZZOTINT_CACHE`` if that is set, and otherwise follows the convention of the platform.
 
     Raises:
-        ValueError: if ``MEZZOTINT_CACHE`` is no absolute path.
+        ValueError: if ``MEZZOTINT_CACHE`` is not an absolute path.
     """
-    if named := os.environ.get(CACHE):
-        folder = Path(named).expanduser()
+    if value := os.environ.get(CACHE):
+        folder = Path(value).expanduser()
         if not folder.is_absolute():
-            raise ValueError(f"{CACHE} = {named!r}: it must be an absolute path")
+            raise ValueError(f"{CACHE} = {value!r}: it must be an absolute path")
         return folder
     try:
         folder = Path(platformdirs.user_cache_dir("mezzotint", appauthor=False))
@@ -45,20 +46,27 @@ def cache_folder() -> Path:
 
 
 def temporary_cache() -> Path:
-    """A cache folder of this user alone, for where there is no better one; it may be gone tomorrow."""
+    """A private cache folder among the temporary files, which the system may delete."""
     owner = os.getuid() if hasattr(os, "getuid") else "user"
     return Path(tempfile.gettempdir()) / f"mezzotint-{owner}"
 
 
 def cache_entry(kind: str, name: str) -> Path:
-    """Where an entry of the cache is, or is to be made.
+    """The path of an entry of the cache, which need not exist.
 
-    An entry that is there is taken as it is, whoever made it. A new one goes where this process may write: if
-    the cache folder is not such a place, to :func:`temporary_cache`, which is said once.
+    An existing entry is used, whoever made it. If the cache folder cannot be written, a new entry is placed
+    in :func:`temporary_cache`, with one warning.
 
     Args:
         kind: a folder in the cache, such as "pictures".
         name: of the entry.
+
+    Returns:
+        Its path.
+
+    Raises:
+        ValueError: if the temporary cache belongs to another user, or ``MEZZOTINT_CACHE`` is not an absolute
+            path.
     """
     folder = cache_folder() / kind
     if (folder / name).exists() or _may_write(folder):
@@ -74,7 +82,7 @@ def cache_entry(kind: str, name: str) -> Path:
 
 
 def _may_write(folder: Path) -> bool:
-    """Whether files can be made in a folder, or the folder itself where it is not there yet."""
+    """Whether files can be made in a folder, or the folder itself if it does not exist."""
     there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     try:
         with tempfile.TemporaryFile(dir=there):
@@ -98,13 +106,14 @@ def sha256(path: Path) -> str:
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
-"""What a call for comfort may not be forgiven for: then data would be lost."""
+"""Errors that are never ignored, because data would be lost."""
 
 
 def _sync(path: Path) -> None:
-    """Bring a file's or a folder's content to the disk itself.
+    """Flush the content of a file or folder to the disk.
 
-    A file system that cannot do that, as some in networks, is passed over; a full or broken disk is not.
+    Errors of file systems without this call, such as some in networks, are ignored; those of a full or broken
+    disk are not.
     """
     try:
         handle = os.open(path, os.O_RDONLY)
@@ -119,8 +128,11 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """A lock that lies at ``path`` and dies with its process; others wait. Tells whether there is one: some
-    file systems have none, and then all go on."""
+    """Hold a lock at ``path`` in the block, while other processes wait; it ends with the process.
+
+    Yields:
+        Whether there is a lock. Some file systems have none, and then nobody waits.
+    """
     lock = FileLock(path)
     try:
         lock.acquire()
@@ -136,7 +148,7 @@ def locked(path: Path) -> Iterator[bool]:
 
 
 def _temporary(path: Path) -> Path:
-    """A name beside ``path`` that nothing has, with the same ending."""
+    """An unused path in the same folder, with the same suffix."""
     return path.with_name(f".tmp-{secrets.token_hex(6)}{path.suffix}")
 
 
@@ -144,7 +156,7 @@ def _temporary(path: Path) -> Path:
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path to write to, which becomes ``path`` if the block ends well.
 
-    Whatever goes wrong, a file that was at ``path`` stays as it was. The rights of the file follow the umask.
+    After an error, an older file at ``path`` is unchanged. Permissions of the file follow the umask.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
@@ -166,8 +178,8 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """A temporary folder to fill, which becomes ``path`` if the block ends well.
 
-    An older folder at ``path`` gives way only then; one that a kill has caught between two names is put back
-    by :func:`restore_interrupted`. The rights of the folder follow the umask.
+    An older folder at ``path`` is replaced only then. If the process is killed between the two renamings,
+    :func:`restore_interrupted` restores it. Permissions of the folder follow the umask.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     restore_interrupted(path.parent)
@@ -191,7 +203,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def restore_interrupted(folder: Path) -> None:
-    """Give folders in ``folder`` their names back that were being replaced when a process was killed."""
+    """Restore the folders in ``folder`` whose replacement was interrupted by a kill."""
     for old in folder.glob(f"{OLD}*"):
         path = old.with_name(old.name.removeprefix(OLD))
         if path.exists():

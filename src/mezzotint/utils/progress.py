@@ -1,4 +1,4 @@
-"""The progress bar of everything that takes longer than a moment."""
+"""Progress bars."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -21,18 +21,21 @@ def bar(
     leave: bool = True,
     disable: bool = False,
 ) -> "tqdm[Any]":
-    """A bar to be updated by hand.
+    """A progress bar that the caller updates.
 
-    Where nobody watches, as in a log file, it is drawn every 20 seconds only.
+    If standard error is not a terminal, it is drawn every 20 seconds only.
 
     Args:
-        what: in words.
-        total: how many units there are.
-        unit: what is counted.
-        initial: how many are done already.
+        what: a description.
+        total: the number of units.
+        unit: the name of a unit.
+        initial: how many units are done at first.
         delay: seconds before it is shown.
-        leave: whether it stays when all is done.
+        leave: whether it remains after the end.
         disable: whether it is never shown.
+
+    Returns:
+        The bar, to be used in a ``with`` block.
     """
     return tqdm(
         desc=what,
@@ -49,8 +52,18 @@ def bar(
 
 
 def progress(items: Iterable[Item], total: int, what: str, unit: str = "step") -> Iterator[Item]:
-    """``items``, with a bar once they have taken a second; it goes when they are done."""
-    with bar(what, total, unit=unit, delay=1, leave=False) as shown:
+    """Iterate with a progress bar, shown after a second and removed at the end.
+
+    Args:
+        items: what to iterate over.
+        total: the number of items.
+        what: a description.
+        unit: the name of an item.
+
+    Yields:
+        The items.
+    """
+    with bar(what, total, unit=unit, delay=1, leave=False) as counter:
         for item in items:
             yield item
-            shown.update()
+            counter.update()

@@ -1,7 +1,7 @@
-"""Randomness as a function of (seed, stream, place), never of history.
+"""Random numbers as a function of (seed, stream, place), never of earlier draws.
 
-A generator belongs to one place of one stream: a training step, an epoch, an image. Two runs that reach
-the same place draw the same numbers, however they got there.
+A generator belongs to one place of one stream: a training step, an epoch, an image. Two runs that reach the
+same place draw the same numbers.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from .numbers import whole_number
 
 
 class Stream(IntEnum):
-    """What a stream of random numbers is for. Two streams never share numbers, whatever their places."""
+    """The purposes of random numbers. Streams are statistically independent."""
 
     ORDER = 0
     """The order of the images in an epoch: (epoch,)."""
@@ -38,7 +38,7 @@ def generator(seed: int, *path: int) -> torch.Generator:
 
     Args:
         seed: whole number from 0 to 2**63 - 1.
-        path: a :class:`Stream` and a place in it; or an image's number alone, for the noise that the image
+        path: a :class:`Stream` and a place in it; or the number of an image only, for the noise that sampling
             begins from. Paths of different length or content are statistically independent (NumPy's
             SeedSequence mixes them).
 
@@ -46,13 +46,24 @@ def generator(seed: int, *path: int) -> torch.Generator:
         A fresh generator.
 
     Raises:
-        ValueError: where the seed is not a whole number in its range.
+        ValueError: if the seed is not a whole number in its range.
     """
     return torch.Generator().manual_seed(derived_seed(seed, *path))
 
 
 def derived_seed(seed: int, *path: int) -> int:
-    """The 64-bit seed of a place; see :func:`generator`, which explains the arguments."""
+    """The seed of a place; see :func:`generator`.
+
+    Args:
+        seed: whole number from 0 to 2**63 - 1.
+        path: a :class:`Stream` and a place in it.
+
+    Returns:
+        A whole number from 0 to 2**64 - 1.
+
+    Raises:
+        ValueError: if the seed is not a whole number in its range.
+    """
     try:
         seed = whole_number(seed, "seed", 0, 2**63 - 1)
     except ValueError:
@@ -65,7 +76,15 @@ def derived_seed(seed: int, *path: int) -> int:
 
 @contextmanager
 def seeded(seed: int, *path: int) -> Iterator[None]:
-    """Seed torch's own generator with a place for the block, and put it back; see :func:`generator`."""
+    """Seed torch's CPU generator for the block, and restore it after; see :func:`generator`.
+
+    Args:
+        seed: whole number from 0 to 2**63 - 1.
+        path: a :class:`Stream` and a place in it.
+
+    Raises:
+        ValueError: if the seed is not a whole number in its range.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, *path))
         yield
