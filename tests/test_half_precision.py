@@ -15,6 +15,7 @@ from mezzotint.registry import OPTIMIZERS
 from mezzotint.runs.initial import InitialModel
 from mezzotint.runs.train import make_trainer
 from mezzotint.training.ema import Ema
+from mezzotint.training.monitor import MAX_OVERFLOWS, Diverged
 from mezzotint.training.muon import Muon
 from mezzotint.training.trainer import Trainer
 from mezzotint.utils.device import Processor, pick_precision
@@ -241,3 +242,14 @@ def test_torch_is_asked_for_bf16_in_hardware(
     found = processor(torch.device("cuda"))
     assert found == Processor("cuda", "some GPU", bf16=hardware)
     assert pick_precision("auto", found) == (torch.bfloat16 if hardware else torch.float32)
+
+
+def test_overflows_without_end_stop_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradient scaler halves its scale at each; a gradient that stays infinite is no matter of scale."""
+    trainer = trainer_of("adamw", steps=200)
+    trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    for parameter in trainer.state.network.parameters():
+        parameter.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(Diverged):
+        trainer.run()
+    assert MAX_OVERFLOWS <= trainer.state.step < 200

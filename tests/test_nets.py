@@ -171,3 +171,8 @@ def test_a_width_that_the_groups_do_not_divide_is_refused_in_words(name: str, wi
 def test_an_odd_embedding_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="even width, not 15"):
         small(name, embedding=15)
+
+
+def test_heads_that_cannot_share_the_channels_are_named() -> None:
+    with pytest.raises(ValueError, match=r"channels cannot be shared by 3 heads"):
+        small("lean", heads=3)

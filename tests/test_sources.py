@@ -12,6 +12,7 @@ from PIL import Image
 
 from mezzotint import build
 from mezzotint.data import Frame, ImageData, folders, open_data
+from mezzotint.data.hub import _listing
 from mezzotint.recipe.fields import RecipeError
 from mezzotint.recipe.schema import Data, Recipe
 
@@ -168,6 +169,17 @@ def test_pictures_labels_and_class_names_come_from_the_library(tmp_path: Path) -
     assert levels(test) == [7]
     assert test.labels.tolist() == [1]
     assert open_data(name, frame=Frame(size=(4, 6), channels=1)).images.shape == (3, 1, 4, 6)
+
+
+def test_classes_of_splits_are_matched_by_name(tmp_path: Path) -> None:
+    columns = {"image": datasets.Image(), "label": datasets.ClassLabel(names=["dog", "cat"])}
+    values = {"image": [picture(1, mode="RGB"), picture(2, mode="RGB")], "label": [0, 1]}
+    rows = datasets.Dataset.from_dict(values, features=datasets.Features(columns))
+    listing = _listing(rows, "x", ("cat", "dog"))
+    assert listing.classes == ("cat", "dog")
+    assert listing.labels == [1, 0]
+    with pytest.raises(ValueError, match="'dog' is no class"):
+        _listing(rows, "x", ("cat", "ant"))
 
 
 def test_one_in_ten_is_held_out_where_there_is_no_test_split(tmp_path: Path) -> None:

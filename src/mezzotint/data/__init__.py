@@ -35,6 +35,8 @@ def open_data(
     frame = frame or Frame()
     kind, colon, where = name.partition(":")
     if colon and kind in FORMATS and where:
+        if folder is not None:
+            raise ValueError(f"folder is for named data sets; {name!r} has its path")
         return FORMATS[kind](where, split, frame, broken)
     if name in DATASETS:
         return DATASETS[name](split, folder).framed(frame)

@@ -109,7 +109,11 @@ def from_idx(where: str, split: Split, frame: Frame, broken: Broken) -> ImageDat
     if label_path is None:
         return _held_out(ImageData(pixels, none, ()), split).framed(frame)
     labels = torch.from_numpy(idx.read(label_path)).long()
-    classes = tuple(str(k) for k in range(int(labels.max()) + 1))
+    if labels.ndim != 1 or len(labels) != len(images):
+        raise ValueError(
+            f"{label_path}: {len(images)} images do not match {len(labels)} labels {list(labels.shape)}"
+        )
+    classes = tuple(str(k) for k in range(max(labels.tolist(), default=-1) + 1))
     return _held_out(ImageData(pixels, labels, classes), split).framed(frame)
 
 

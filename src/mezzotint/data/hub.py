@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from ..utils.classes import class_name, in_order, listed
+from ..utils.classes import class_name, find_class, in_order, listed
 from .decode import Broken
 from .folders import decode_listing
 from .images import ImageData, Split, check_labels
@@ -112,12 +112,13 @@ def _listing(table: Any, name: str, expected: tuple[str, ...] | None = None) -> 
     rows = [Row(undecoded, pictures, number, name) for number in range(len(table))]
     label_column = next((k for k, v in columns.items() if isinstance(v, datasets.ClassLabel)), None)
     if label_column is not None:
-        classes = tuple(columns[label_column].names)
+        names = tuple(class_name(text) for text in columns[label_column].names)
         try:
-            labels = check_labels(list(table[label_column]), classes).tolist()
+            classes = names if expected is None else expected
+            numbers = check_labels(list(table[label_column]), names).tolist()
+            return Listing(rows, [find_class(names[k], classes) for k in numbers], classes)
         except ValueError as error:
             raise ValueError(f"hf:{name}, column {label_column!r}: {error}") from error
-        return Listing(rows, labels, classes)
     others = [key for key in columns if key != pictures]
     column = next((key for key in others if key.casefold() in LABEL_COLUMNS), None)
     if column is None or not isinstance(columns[column], datasets.Value):
@@ -125,11 +126,11 @@ def _listing(table: Any, name: str, expected: tuple[str, ...] | None = None) -> 
         return Listing(rows, [0] * len(rows), (), (note,) if others else ())
     values = [str(value) for value in table[column]]
     classes = expected or in_order(set(values), f"hf:{name}, column {column!r}")
-    names = [class_name(value) for value in values]
-    if unknown := set(names) - set(classes):
+    spelled = [class_name(value) for value in values]
+    if unknown := set(spelled) - set(classes):
         raise ValueError(
             f"hf:{name}, column {column!r}: {min(unknown)} is no class of the training images:"
             f" {listed(classes)}"
         )
     note = f"classes are the values of column {column!r}"
-    return Listing(rows, [classes.index(value) for value in names], classes, (note,))
+    return Listing(rows, [classes.index(value) for value in spelled], classes, (note,))

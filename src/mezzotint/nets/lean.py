@@ -70,8 +70,12 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, channels: int, heads: int, groups: int) -> None:
         super().__init__()
+        if channels % heads:
+            raise ValueError(
+                f"{channels} channels cannot be shared by {heads} heads of equal width"
+            )
         self.norm = nn.GroupNorm(divide(channels, groups), channels)
-        self.attention = Attention(channels, heads, channels // divide(channels, heads))
+        self.attention = Attention(channels, heads, channels // heads)
         _zero(self.attention.to_output)
 
     def forward(self, x: Features) -> Features:

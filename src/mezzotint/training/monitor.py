@@ -17,6 +17,9 @@ from .state import TrainingState
 
 MAX_BAD_STEPS = 10
 
+MAX_OVERFLOWS = 48
+"""Overflows of fp16 in a row that are more than a search for the scale: it is halved at each."""
+
 
 class Diverged(RuntimeError):
     """The loss or gradient was not finite for many steps in a row."""
@@ -115,7 +118,8 @@ class Monitor:
             self.bad_in_a_row += 1
             self._skip_count += 1
             # With the loss scaler of fp16, gradients overflow now and then by design.
-            if self.state.scaler is None or not math.isfinite(loss):
+            overflow = self.state.scaler is not None and math.isfinite(loss)
+            if not overflow or self.bad_in_a_row >= MAX_OVERFLOWS:
                 report_bad_step(step, self.bad_in_a_row)
 
     def write(self) -> str:

@@ -78,6 +78,9 @@ def pick_device(name: str | None = None) -> torch.device:
         raise ValueError(f"{name!r} is not a device; this machine has {available}") from error
     if device.type not in available:
         raise ValueError(f"device {name!r} is not available; this machine has {available}")
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if (device.index or 0) >= count:
+        raise ValueError(f"device {name!r} is not available: of {device.type} there are {count}")
     return device
 
 
