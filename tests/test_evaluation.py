@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from mezzotint.data import ImageData, ImageSpec
 from mezzotint.data.idx_sets import MNIST as mnist
 from mezzotint.data.samples import Samples, read_images
 from mezzotint.evaluation import evaluate as evaluation
+from mezzotint.evaluation import matching
 from mezzotint.evaluation.features import SHIPPED, extract_features, load_classifier
 from mezzotint.evaluation.inception import inception_fid
 from mezzotint.evaluation.measure import Reference, make_reference, measure
@@ -172,7 +174,7 @@ def test_a_model_of_other_classes_is_not_asked_about_the_test_images(
 ) -> None:
     recipe = tiny_recipe(sampling={"guidance": 1.0})
     model = load(random_model_file(tmp_path / "model.safetensors", recipe, classes=0))
-    assert evaluation.test_images_of(model, small) is None
+    assert matching.test_images_of(model, small) is None
     found = evaluation.evaluate_model(model, small, count=140, steps=1, bits=4)
     assert not {"denoising_loss", "bits_vlb", "bits_ode", "accuracy"} & set(found.values)
     assert "digit_fid" in found.values
@@ -181,12 +183,33 @@ def test_a_model_of_other_classes_is_not_asked_about_the_test_images(
         evaluation.classify(model, small.test)
 
 
+def test_classes_in_another_order_are_matched_by_name(small: Reference, tmp_path: Path) -> None:
+    """Of data and a classifier, and of data and a model."""
+    backwards = tuple("9876543210")
+    turned = small.judge.for_classes(backwards)
+    assert turned is not None
+    images = small.test.images[:20]
+    logits = extract_features(small.judge, images).logits
+    assert torch.equal(extract_features(turned, images).logits, logits.flip(1))
+    assert small.judge.for_classes(tuple("abcdefghij")) is None
+    model = load(random_model_file(tmp_path / "model.safetensors", tiny_recipe()))
+    other = replace(model, spec=replace(model.spec, classes=backwards))
+    labels = torch.tensor([0, 3, 9])
+    translated = matching.labels_by_name(labels, other, small)
+    assert translated is not None
+    assert translated.tolist() == [9, 6, 0]
+    test = matching.test_images_of(other, small)
+    assert test is not None
+    assert torch.equal(test.labels, 9 - small.test.labels)
+    assert test.classes == backwards
+
+
 def test_test_images_are_shown_to_a_model_as_it_knows_images(
     small: Reference, tmp_path: Path
 ) -> None:
     recipe = tiny_recipe(data={"size": 12, "fit": "pad", "background": 9})
     path = random_model_file(tmp_path / "model.safetensors", recipe, channels=3, size=12)
-    found = evaluation.test_images_of(load(path), small)
+    found = matching.test_images_of(load(path), small)
     assert found is not None
     assert found.spec == ImageSpec((12, 12), 3, tuple("0123456789"))
     expected = small.test.in_channels(3).fitted((12, 12), "pad", 9)
@@ -206,7 +229,7 @@ def test_the_held_out_loss_is_that_of_the_recipes_own_denoising(
     }.items():
         recipe = tiny_recipe(data={"size": 8}, objective=objective)
         model = load(random_model_file(tmp_path / f"{name}.safetensors", recipe))
-        test = evaluation.test_images_of(model, small)
+        test = matching.test_images_of(model, small)
         assert test is not None
         losses[name] = evaluation.held_out_loss(model, test, rows, 3)
         assert losses[name] == evaluation.held_out_loss(model, test, rows, 3)

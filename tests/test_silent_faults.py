@@ -17,7 +17,7 @@ from common import tiny_data, tiny_recipe
 from mezzotint import build
 from mezzotint.cli import main
 from mezzotint.data import open_data
-from mezzotint.evaluation import evaluate as evaluation
+from mezzotint.evaluation import matching
 from mezzotint.model import load
 from mezzotint.recipe.fields import RecipeError
 from mezzotint.recipe.presets import RECIPES, as_recipe
@@ -535,13 +535,13 @@ def test_the_held_out_loss_asks_the_reference_for_its_test_images(
     recipe = override(loaded.recipe, {"data": {"name": f"folder:{data}"}})
     monkeypatch.setattr(build, "load_data", None)  # nothing is opened
     reference: Any = type("Reference", (), {"test": tiny_data(20, size=28)})()
-    test = evaluation.test_images_of(
+    test = matching.test_images_of(
         type(loaded)(recipe, loaded.spec, loaded.denoiser, loaded.device), reference
     )
     assert test is not None
     assert test.spec == loaded.spec
     other: Any = type("Reference", (), {"test": tiny_data(20, classes=3)})()
-    assert evaluation.test_images_of(loaded, other) is None
+    assert matching.test_images_of(loaded, other) is None
 
 
 @pytest.mark.usefixtures("tiny_images")

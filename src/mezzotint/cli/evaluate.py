@@ -155,6 +155,7 @@ def _evaluate_model(
     """Draw images of a model and measure them."""
     from .. import model
     from ..evaluation import evaluate as evaluation
+    from ..evaluation.matching import test_images_of
 
     weights = model.find_weights(what)
     evaluation.is_main()  # under torchrun each process takes its device before a model is loaded
@@ -168,7 +169,7 @@ def _evaluate_model(
     if sweep is not None:
         measure_sweep(loaded, reference, sweep, number, options, str(what), folder)
         return
-    test = evaluation.test_images_of(loaded, reference)
+    test = test_images_of(loaded, reference)
     if extras.classify and test is None:
         raise RecipeError(
             f"--classify needs test images of the model's own classes, {', '.join(loaded.spec.classes)}"

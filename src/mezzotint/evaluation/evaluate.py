@@ -25,6 +25,7 @@ from ..utils.progress import progress
 from ..utils.randomness import Stream, generator
 from .denoising_classifier import denoising_errors
 from .features import SHIPPED, load_classifier
+from .matching import labels_by_name, test_images_of
 from .measure import MINIMUM, Measured, Reference, floors, make_reference, measure
 from .report import Evaluation, common_protocol
 from .requirements import TooFewImages
@@ -57,14 +58,15 @@ def reference_of(
         load_classifier(name or SHIPPED[role], device)
         for name, role in ((judge, "features"), (witness, "witness"))
     ]
-    for classifier in classifiers:
-        if classifier.classes != train.classes:
+    ordered = [classifier.for_classes(train.classes) for classifier in classifiers]
+    for classifier, fit in zip(classifiers, ordered, strict=True):
+        if fit is None:
             raise RecipeError(
                 f"{classifier.name} tells {', '.join(classifier.classes)} apart, the images are of other"
                 f" classes ({', '.join(train.classes) or 'none'}): train two on them with `mezzotint"
                 " train-classifier`, and name them with --judge and --witness"
             )
-    return make_reference(train, test, classifiers[0], classifiers[1])
+    return make_reference(train, test, *(fit for fit in ordered if fit is not None))
 
 
 def is_main() -> bool:
@@ -134,6 +136,7 @@ def evaluate_model(
     first: tuple[Samples, Measured] | None = None
     for seed in seeds:
         samples = sample_distributed(model, count, seed, **options)
+        samples = Samples(samples.images, labels_by_name(samples.labels, model, reference))
         result = measure(samples.images, samples.labels, reference)
         first = first or (samples, result)
         model_values = {} if test is None else _measures_of_model(model, test, seed, bits)
@@ -152,25 +155,8 @@ def evaluate_model(
         "seconds": round(time.perf_counter() - start, 1),
     }
     if test is None:
-        protocol["left_out"] = "the model's own measures: the test images are of other classes"
+        protocol["left_out"] = "measures that need labels: the test images are of other classes"
     return Evaluation(values, _floor(first[0], reference), protocol, first)
-
-
-def test_images_of(model: Model, reference: Reference) -> ImageData | None:
-    """Bring the reference's test images to the format of a model.
-
-    Args:
-        model: Gives channels, size and classes.
-        reference: Gives the test images.
-
-    Returns:
-        The test images, or None if their classes are not the model's.
-    """
-    if reference.test.classes != model.spec.classes:
-        return None
-    section = model.recipe.data
-    test = reference.test.in_channels(model.spec.channels)
-    return test.fitted(model.spec.size, section.fit, section.background)
 
 
 def evaluations(model: Model, **options: Unpack[SamplingOptions]) -> int:

@@ -1,7 +1,7 @@
 """Classifiers for evaluation: their files, and their features and logits of images."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -33,6 +33,7 @@ class Classifier:
         size: (height, width) of its input, in pixels.
         channels: Number of input channels.
         classes: Names of its classes, in the order of the logits.
+        columns: Outputs of the network that are the logits of ``classes``; None if all are, in their order.
     """
 
     network: nn.Module
@@ -41,6 +42,14 @@ class Classifier:
     size: tuple[int, int]
     channels: int
     classes: tuple[str, ...]
+    columns: tuple[int, ...] | None = None
+
+    def for_classes(self, classes: tuple[str, ...]) -> "Classifier | None":
+        """Return the same classifier with its classes in another order; None if it has other classes."""
+        if sorted(classes) != sorted(self.classes):
+            return None
+        columns = tuple(self.classes.index(name) for name in classes)
+        return replace(self, classes=classes, columns=columns)
 
     @property
     def device(self) -> torch.device:
@@ -153,5 +162,5 @@ def extract_features(
             x = F.interpolate(x, classifier.size, mode="bilinear", antialias=True)
         f, y = classifier.network(x.to(memory_format=torch.channels_last))
         features.append(f.cpu())
-        logits.append(y.cpu())
+        logits.append(y.cpu() if classifier.columns is None else y.cpu()[:, classifier.columns])
     return ClassifierOutput(torch.cat(features).clone(), torch.cat(logits).clone())
