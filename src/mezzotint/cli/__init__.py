@@ -12,9 +12,9 @@ from .. import __version__
 from ..utils.console import safe_streams
 from ..utils.signals import exit_on_signal
 
-HELP = """Train class-conditional diffusion models on small images, and draw from them.
+HELP = """Train class-conditional diffusion models on small images, and sample from them.
 
-Begin with a model that the package brings: `mezzotint sample digits 7`, `mezzotint gif digits`. \
+Begin with a model in the package: `mezzotint sample digits 7`, `mezzotint gif digits`. \
 Then train your own, in minutes on a laptop: `mezzotint train digits`.
 
 `mezzotint VERB --help` explains a verb. `--debug` shows the traceback of an error. \
@@ -27,16 +27,16 @@ COMPLETION = "--install-completion"
 
 VERBS = {
     "train": "Train a model.",
-    "refine": "Make a trained model better, and guidance needless.",
-    "distill": "Make a trained model fast: one to four evaluations an image.",
+    "refine": "Improve a trained model, so that it needs no guidance.",
+    "distill": "Make a trained model fast: one to four evaluations per image.",
     "sample": "Generate images of classes.",
-    "gif": "Show the whole denoising, from noise to image.",
-    "evaluate": "Measure how good a model is, and how sure that is.",
-    "forward": "Show how noise takes an image over.",
-    "doctor": "Look at data before training on them.",
+    "gif": "Animate the denoising, from noise to image.",
+    "evaluate": "Measure the quality of a model or of images.",
+    "forward": "Show the forward process: noise added to an image.",
+    "doctor": "Inspect a data set before training.",
     "info": "Describe a model or a recipe.",
     "import": "Convert the original's saved_model.pth.",
-    "train-classifier": "Train a classifier to measure with.",
+    "train-classifier": "Train a classifier for evaluations.",
 }
 
 PARAMETERS = Group("Parameters")

@@ -30,14 +30,14 @@ def command_for(base: Recipe) -> Callable[..., None]:
     """The command ``distill`` with a flag for each field of ``base``."""
 
     def distill(model: str, /, *, out: Path | None = None, **flags: Any) -> None:
-        """Make a trained model fast: one to four network evaluations an image, no second pass.
+        """Make a trained model fast: one to four network evaluations per image.
 
             mezzotint distill digits
             mezzotint distill runs/digits --out runs/fast --steps 3000
             mezzotint train --resume runs/fast
 
-        Consistency tuning: the student begins as the teacher and learns to jump from any moment of
-        the denoising to its end, guidance included. Ctrl-C saves and stops.
+        Consistency tuning: the student begins with the weights of the teacher and learns to jump from any
+        time of the denoising to its end, with guidance built in. Ctrl-C saves and stops.
 
         Parameters
         ----------

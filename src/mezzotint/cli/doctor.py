@@ -26,14 +26,14 @@ def doctor(
     channels: int | None = None,
     background: int = 0,
 ) -> None:
-    """Look at data before training on them: read everything once, and say what is there.
+    """Inspect a data set before training: read everything once, and report what it contains.
 
         mezzotint doctor folder:pictures
         mezzotint doctor folder:pictures --size 32 --channels 3
         mezzotint doctor fashion-mnist --recipe digits-long
 
-    Reports sizes, modes, classes, broken files, copies and mirror images, the memory the images take,
-    and the time a recipe would.
+    Reports splits, classes, sizes, modes, files that are left out or broken, copies and mirror images, the
+    memory of the images, and the training time of a recipe.
 
     Parameters
     ----------

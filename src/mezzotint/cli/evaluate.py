@@ -32,7 +32,7 @@ def evaluate(
     device: str | None = None,
     **flags: Any,
 ) -> None:
-    """Measure how good a model is, and how sure that is.
+    """Measure the quality of a model or of images.
 
         mezzotint evaluate digits
         mezzotint evaluate runs/digits --seeds 3 --guidance 1
@@ -40,8 +40,8 @@ def evaluate(
         mezzotint evaluate samples.npz
         mezzotint evaluate rgb.npz --against real.npz
 
-    Every number stands beside its floor: what real images score. evaluation.json has the whole
-    protocol, png the pictures.
+    Each measure is printed with its floor, the score of real images. evaluation.json contains the protocol,
+    evaluation.png the pictures.
 
     Parameters
     ----------
@@ -49,13 +49,13 @@ def evaluate(
         A run's folder, a weights file or a shipped model's name; or images of any system: an .npz (images,
         labels) or a folder of pictures, in folders by class.
     count
-        Images to draw, the classes in turn; 10,000 if not given.
+        Number of images to sample, the classes in turn; 10,000 if not given.
     seeds
-        How many times, with seeds 0, 1, ...; mean and spread are reported.
+        Number of repetitions, with seeds 0, 1, ...; mean and standard deviation are reported.
     bits
-        Bits per dimension of so many test images; 0 leaves them out.
+        Number of test images whose bits per dimension are measured; 0 for none.
     classify
-        Use the model as a classifier of so many test images; 0 leaves it out.
+        Number of test images that the model classifies; 0 for none.
     sweep
         A sampling option and its values, such as guidance=1,1.5,2, steps=1,2,4,8,16 or sampler:eta=0,0.5,1.
     data

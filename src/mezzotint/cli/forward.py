@@ -18,7 +18,7 @@ def forward(
     scale: int = 4,
     out: Path | None = None,
 ) -> None:
-    """Show the forward process as a strip: one image, from clean to pure noise.
+    """Show the forward process as a strip of images, from clean to pure noise.
 
         mezzotint forward ddpm
         mezzotint forward ddpm 0 0.1 0.5 1 --label 3

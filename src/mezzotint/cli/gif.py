@@ -41,13 +41,13 @@ def gif(
     device: str | None = None,
     **flags: Any,
 ) -> None:
-    """Show the whole denoising, from noise to image: one animation per class, or all in one.
+    """Animate the denoising, from noise to image: one animation per class, or all in one.
 
         mezzotint gif runs/digits 0 1 2
         mezzotint gif runs/digits --layout grid --steps 50
         mezzotint gif runs/digits 7 --show both --format webp
 
-    So that there is something to see, it takes at least 50 steps unless told otherwise.
+    At least 50 steps are taken, unless --steps is given.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def gif(
     layout
         An animation for each class, or one of all of them in a grid.
     show
-        x: the noisy image; x0: the clean image the model sees in it; both, side by side.
+        x: the noisy image; x0: the predicted clean image; both, side by side.
     format
         gif, apng or webp.
     fps
@@ -68,7 +68,7 @@ def gif(
     frames
         At most so many frames, evenly picked from the steps.
     hold
-        Seconds that the last frame stays.
+        Additional seconds for the last frame.
     scale
         Enlargement of each pixel.
     seed

@@ -32,22 +32,22 @@ def command_for(base: Recipe) -> Callable[..., None]:
     """The command ``refine`` with a flag for each field of ``base``."""
 
     def refine(model: str, /, *, out: Path | None = None, **flags: Any) -> None:
-        """Make a trained model better, and guidance needless, by showing it its own images as false.
+        """Improve a trained model, so that it needs no guidance.
 
             mezzotint refine runs/long
             mezzotint refine runs/long --out runs/refined --steps 200
             mezzotint refine runs/fast
             mezzotint train --resume runs/refined
 
-        Direct discriminative optimization: the model draws a few thousand images, and learns to find
-        real ones likelier than it did, and those less likely; some it sees under a wrong label. A few
-        minutes are enough, and a second round may be worth them. The defaults suit a model that was
+        Direct discriminative optimization (DDO): the model samples a few thousand images, and is trained to
+        raise the likelihood of real images and to lower that of its own, and of real ones with a wrong
+        label. A few minutes are enough; a second round can help. The defaults suit a model that was
         trained well; one that was trained for minutes needs a higher rate and more wrong labels:
 
             mezzotint refine runs/digits --learning-rate 5e-4 --wrong-labels 0.5 --guidance 1.15
 
-        A few-step model, which `mezzotint distill` made, learns from a critic instead, a network that is
-        trained beside it to tell its images from real ones. Ctrl-C saves and stops.
+        A few-step model, made by `mezzotint distill`, is refined against a critic instead: a second network
+        that is trained at the same time to tell its images from real ones. Ctrl-C saves and stops.
 
         Parameters
         ----------

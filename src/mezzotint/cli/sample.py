@@ -27,7 +27,7 @@ def sample(
     device: str | None = None,
     **flags: Any,
 ) -> None:
-    """Generate images: all classes, or the ones you name.
+    """Generate images of all classes, or of some.
 
         mezzotint sample runs/digits 7 --count 16
         mezzotint sample runs/digits 3 1 4 --guidance 2 --steps 20
@@ -41,7 +41,7 @@ def sample(
     model
         A run's folder or a weights file.
     labels
-        Classes, by name or number; all if none is named.
+        Classes, by name, or by position where no class is a number; all if none is given.
     count
         Images of each class.
     seed

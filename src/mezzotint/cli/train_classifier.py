@@ -24,7 +24,7 @@ def train_classifier(
     seed: int = 0,
     device: str | None = None,
 ) -> None:
-    """Train a classifier to measure with, on the training split alone.
+    """Train a classifier for evaluations, on the training split only.
 
         mezzotint train-classifier digits-plain.safetensors
         mezzotint train-classifier digits-residual.safetensors --kind residual
@@ -36,7 +36,7 @@ def train_classifier(
     out
         A .safetensors file; a card in Markdown is written beside it.
     kind
-        plain gives the features of digit-FID; residual, built differently, is its witness.
+        plain has the features of digit-FID; residual, built differently, verifies them.
     data
         Data set, as in a recipe: mnist, fashion-mnist, ..., folder:PATH.
     folder
