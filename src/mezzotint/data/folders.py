@@ -10,7 +10,8 @@ from .cache import cached
 from .decode import GREY, Broken, read_header, read_picture
 from .images import ImageData, Split
 from .layout import Layout, read_layout
-from .listing import HELD_OUT, UNREADABLE, LeftOut, Listing, folders_in, loose_pictures
+from .left_out import UNREADABLE, LeftOut
+from .listing import HELD_OUT, Listing, folders_in, loose_pictures
 from .sources import Source, unpacked
 from .transforms import Frame
 

@@ -11,16 +11,8 @@ from pathlib import Path
 
 from ..utils.console import printable
 from .images import Split
-from .listing import (
-    HIDDEN,
-    OTHER_SPLIT,
-    SPLITS,
-    LeftOut,
-    Listing,
-    folders_in,
-    list_classes,
-    loose_pictures,
-)
+from .left_out import HIDDEN, OTHER_SPLIT, LeftOut
+from .listing import SPLITS, Listing, folders_in, list_classes, loose_pictures
 
 
 @dataclass(frozen=True)

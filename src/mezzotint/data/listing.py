@@ -4,13 +4,14 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..utils.classes import class_name, listed, spellings_of
 from ..utils.console import printable
 from .decode import SUFFIXES, is_picture
 from .images import Split
+from .left_out import DANGLING, HIDDEN, LOOP, NO_PICTURE, SPECIAL, UNREADABLE, LeftOut
 from .sources import Source
 
 SPLITS: dict[str, str] = {
@@ -25,45 +26,6 @@ FOREIGN = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "l
 
 HELD_OUT = 10
 """One picture in this many is for testing, if the data have no splits."""
-
-HIDDEN = "hidden"
-NO_PICTURE = "no picture"
-DANGLING = "a link to nowhere"
-LOOP = "a link to a folder that holds it"
-UNREADABLE = "may not be read"
-SPECIAL = "no file"
-OTHER_SPLIT = "neither the training nor the test split"
-
-
-@dataclass
-class LeftOut:
-    """What is not taken: for each reason, how many files or folders, and the first.
-
-    ``remarks`` are what else is unusual, in words.
-    """
-
-    counts: dict[str, int] = field(default_factory=dict)
-    first: dict[str, Path] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
-
-    def add(self, reason: str, path: Path) -> None:
-        """Count one more file or folder.
-
-        Args:
-            reason: why it is left out.
-            path: its path.
-        """
-        self.counts[reason] = self.counts.get(reason, 0) + 1
-        self.first.setdefault(reason, path)
-
-    def lines(self, reasons: Sequence[str] | None = None) -> list[str]:
-        """The remarks, and a line for each reason, of those given or of all."""
-        left_out = [
-            f"{count:,} left out ({reason}), {printable(str(self.first[reason]))} first"
-            for reason, count in self.counts.items()
-            if reasons is None or reason in reasons
-        ]
-        return self.remarks + left_out
 
 
 @dataclass(frozen=True)
