@@ -124,7 +124,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("sharding", "optimizer"), [("none", "muon"), ("full", "muon"), ("full", "adamw")]
+    ("sharding", "optimizer"),
+    [("none", "muon"), ("full", "muon"), pytest.param("full", "adamw", marks=pytest.mark.slow)],
 )
 def test_a_run_on_two_processes_writes_once_and_resumes_with_the_same_bits(
     tmp_path: Path, data: Path, sharding: str, optimizer: str
@@ -154,7 +155,7 @@ def test_a_run_on_two_processes_writes_once_and_resumes_with_the_same_bits(
             torch.testing.assert_close(alone[name], tensor, rtol=1e-3, atol=1e-3, msg=name)
 
 
-@pytest.mark.parametrize("few_step", [False, True])
+@pytest.mark.parametrize("few_step", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_two_processes_refine_and_resume_with_the_same_bits(
     tmp_path: Path, data: Path, few_step: bool
 ) -> None:

@@ -74,7 +74,7 @@ def test_the_last_grid_of_a_run_is_what_its_saved_model_draws(name: str, tmp_pat
 
 
 @pytest.mark.usefixtures("tiny_images")
-@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+@pytest.mark.parametrize("optimizer", ["adam", pytest.param("muon", marks=pytest.mark.slow)])
 def test_so_is_every_grid_of_a_network_with_standardized_kernels(
     optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from ..utils.progress import progress
-from .distances import squared_distances
+from .distances import nearest_rows
 
 Uint8Images = UInt8[Tensor, "n channels height width"]
 
@@ -59,15 +59,14 @@ def nearest(images: Uint8Images, training: Uint8Images, chunk: int = 1000) -> Ne
     indices = []
     parts = images.split(chunk)
     for part in progress(parts, len(parts), "nearest neighbours", "batch"):
-        square = torch.full((len(part),), float("inf"), dtype=torch.float64)
+        flat = part.flatten(1)
+        square = torch.full((len(part),), torch.iinfo(torch.int64).max)
         index = torch.zeros(len(part), dtype=torch.int64)
-        flat = part.flatten(1).double()
         for start in range(0, len(training_flat), 10_000):
-            rows = training_flat[start : start + 10_000].double()
-            minimum = squared_distances(flat, rows).min(1)
-            nearer = minimum.values < square
-            square = torch.where(nearer, minimum.values, square)
-            index = torch.where(nearer, minimum.indices + start, index)
-        distances.append((square / flat.shape[1]).sqrt().float())
+            rows_square, rows = nearest_rows(flat, training_flat[start : start + 10_000])
+            nearer = rows_square < square
+            square = torch.where(nearer, rows_square, square)
+            index = torch.where(nearer, rows + start, index)
+        distances.append((square.double() / flat.shape[1]).sqrt().float())
         indices.append(index)
     return Neighbours(torch.cat(distances), torch.cat(indices))
