@@ -192,6 +192,7 @@ def test_d52_an_evaluation_is_on_disk_before_it_is_printed(
     assert status in SILENT
 
 
+@pytest.mark.slow
 def test_d52_a_sweep_is_on_disk_although_nobody_reads_its_rows(
     measures: list[str], tmp_path: Path
 ) -> None:
@@ -210,6 +211,7 @@ PLAIN = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "LANG": "
 UTF_8 = {"PYTHONUTF8": "1"}
 
 
+@pytest.mark.slow
 def test_d53_an_evaluation_on_a_terminal_of_ascii(measures: list[str], tmp_path: Path) -> None:
     save_npz(tmp_path / "sämples.npz", tiny_data(200))
     words = ["evaluate", "sämples.npz", *measures, "--out", "E"]
@@ -239,6 +241,7 @@ def test_d53_classes_with_accents_on_a_terminal_of_ascii(tmp_path: Path) -> None
     assert "\\u010d\\xe1p, \\U0001f427" in ran.stdout
 
 
+@pytest.mark.slow
 def test_d53_doctor_in_the_locale_c(tmp_path: Path) -> None:
     pictures(tmp_path / "pics", ("čáp", "vrána"))
     ran = mezzo("doctor", "folder:pics", folder=tmp_path, env=PLAIN)
@@ -421,6 +424,7 @@ def test_d61_a_hangup_while_a_file_is_written_leaves_no_half(
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.slow
 def test_d61_a_hangup_in_an_evaluation_leaves_no_half(measures: list[str], tmp_path: Path) -> None:
     """It arrives while the page of pictures is written: the numbers are there."""
     save_npz(tmp_path / "drawn.npz", tiny_data(200))

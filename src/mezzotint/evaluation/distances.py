@@ -3,7 +3,7 @@
     |a - b|^2 = |a|^2 + |b|^2 - 2 a b
 
 loses what is left of float32 where a and b are close. Features are compared in float64, where it is good to
-about 12 digits: what is smaller is 0, and the rest equal in float32. Pixel values are whole numbers, and exact.
+about 12 digits: what is smaller is 0, and the rest equal in float32. Pixel values are exact.
 """
 
 import torch
