@@ -204,10 +204,13 @@ def check_tracker(name: str) -> None:
     Raises:
         RecipeError: if it is not installed.
     """
-    packages = {"none": ["sys"], "tensorboard": ["tensorboard", "tensorboardX"]}.get(name, [name])
-    if not any(find_spec(package) for package in packages):
+    if name == "none":
+        return
+    packages = ["tensorboard", "tensorboardX"] if name == "tensorboard" else [name]
+    if not any(map(find_spec, packages)) or not find_spec("accelerate"):
         raise RecipeError(
-            f"training.tracker = {name!r} needs the package {name}: pip install {name}"
+            f"training.tracker = {name!r} needs the package {name}, and accelerate, which writes to it:"
+            f" pip install accelerate {name}"
         )
 
 
