@@ -140,13 +140,7 @@ def list_classes(
         )
     if expected == ():
         raise ValueError(f"{where}: of train and test, one has folders of classes, and one has not")
-    spellings = spellings_of((place.name for place in below), where)
-    for name, texts in spellings.items():
-        if len(texts) > 1:
-            left_out.remarks.append(
-                f"{' and '.join(map(ascii, texts))} are spellings of one name and make one class, {name}"
-            )
-    classes = tuple(spellings)
+    classes = _classes_of(below, left_out, where)
     if expected is not None:
         for name in classes:
             if name not in expected:
@@ -154,20 +148,39 @@ def list_classes(
                     f"{where}/{name} is no class of the training images: {listed(expected)}"
                 )
         classes = expected
+    names, listing = _pictures_of_classes(folder, below, classes, left_out)
+    if not listing.pictures and expected is None:
+        reasons = "; ".join(left_out.lines())
+        raise ValueError(
+            f"{where} holds folders, but not one picture in them{f': {reasons}' if reasons else ''}"
+        )
+    return names, listing
+
+
+def _classes_of(folders: Sequence[Path], left_out: LeftOut, where: str) -> tuple[str, ...]:
+    """The classes that folders are named after; folders whose names differ in spelling are one class."""
+    spellings = spellings_of((place.name for place in folders), where)
+    for name, texts in spellings.items():
+        if len(texts) > 1:
+            left_out.remarks.append(
+                f"{' and '.join(map(ascii, texts))} are spellings of one name and make one class, {name}"
+            )
+    return tuple(spellings)
+
+
+def _pictures_of_classes(
+    folder: Path, below: Sequence[Path], classes: tuple[str, ...], left_out: LeftOut
+) -> tuple[list[str], Listing]:
+    """The pictures in folders of classes, in the order of the classes, with their names in these folders."""
     files: list[Path] = []
     labels: list[int] = []
-    names = []
+    names: list[str] = []
     for place in sorted(below, key=lambda place: classes.index(class_name(place.name))):
         _check_no_splits(place)
         pictures = sorted(_walk(place, left_out, (folder.resolve(),)))
         files += pictures
         labels += [classes.index(class_name(place.name))] * len(pictures)
         names += [str(picture.relative_to(place)) for picture in pictures]
-    if not files and expected is None:
-        reasons = "; ".join(left_out.lines())
-        raise ValueError(
-            f"{where} holds folders, but not one picture in them{f': {reasons}' if reasons else ''}"
-        )
     return names, Listing(files, labels, classes)
 
 

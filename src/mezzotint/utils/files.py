@@ -19,6 +19,8 @@ from .console import warn
 OLD = ".old-"
 """Prefix of the name of a folder while it is being replaced."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+"""Errors that are never ignored, because data would be lost."""
 
 CACHE = "MEZZOTINT_CACHE"
 """The environment variable that names the cache folder."""
@@ -74,10 +76,10 @@ def cache_entry(kind: str, name: str) -> Path:
     _say_temporary(f"{cache_folder()} cannot be written")
     folder = temporary_cache() / kind
     folder.mkdir(parents=True, exist_ok=True)
-    owner = folder.parent.stat().st_uid
-    if hasattr(os, "getuid") and owner != os.getuid():
-        raise ValueError(f"{folder.parent} is not yours: set {CACHE} to a folder that is")
-    folder.parent.chmod(0o700)
+    place = folder.parent  # anyone may have made something of that name before
+    if place.is_symlink() or (hasattr(os, "getuid") and place.stat().st_uid != os.getuid()):
+        raise ValueError(f"{place} is not yours: set {CACHE} to a folder that is")
+    place.chmod(0o700)
     return folder / name
 
 
@@ -103,10 +105,6 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
-"""Errors that are never ignored, because data would be lost."""
 
 
 def _sync(path: Path) -> None:
