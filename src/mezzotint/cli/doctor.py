@@ -168,8 +168,10 @@ def _training(recipe: Recipe, data: "ImageData") -> None:
     )
     trainer = make_trainer(short, data)
     trainer.run(log=note)
-    steps, batch = recipe.training.steps, recipe.training.batch
-    seconds, rate = steps * batch / max(rates), max(rates)
+    steps = recipe.training.steps
+    batch = recipe.training.batch
+    seconds = steps * batch / max(rates)
+    rate = max(rates)
     count = sum(p.numel() for p in trainer.state.network.parameters())
     copies = 5 if recipe.training.ema else 4  # weights, gradients, two moments, and the average
     print(

@@ -41,7 +41,8 @@ def recipe_flags(recipe: Any) -> list[inspect.Parameter]:
             if field.name == "name" and section_name in ("net", "objective"):
                 if section_name == "objective":  # chosen by the verb, or in a .toml file
                     continue
-                names, hint = ["--net.name", "--net"], str
+                names = ["--net.name", "--net"]
+                hint = str
             value = getattr(section, field.name)
             name = f"{section_name or 'recipe'}__{field.name}"
             flags.append(_flag(name, names, field, hint, value, group))

@@ -11,7 +11,8 @@ from .finetune import onward, recipe_in, train_onward
 from .flags import recipe_flags, with_flags
 from .train import named
 
-REFINED, FAST = RECIPES["digits-refined"], RECIPES["digits-fast-refined"]
+REFINED = RECIPES["digits-refined"]
+FAST = RECIPES["digits-fast-refined"]
 
 
 def refined(model: str) -> Recipe:

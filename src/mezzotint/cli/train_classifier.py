@@ -97,18 +97,17 @@ def train_classifier(
         "device": device,
     }
     words = (f"--{flag} {value}" for flag, value in settings.items() if value is not None)
-    flags = " ".join(words)
+    parameters = sum(p.numel() for p in network.parameters())
+    card = (
+        f"# {out.stem}\n\n"
+        f"A classifier of {data}, {kind} ({parameters:,} parameters), trained on the training split alone.\n\n"
+        f"- test split: {share} ({wrong} of {len(test):,} wrong)\n"
+        f"- recipe: {recipe}\n"
+        f"- SHA-256: {classifier.sha256}\n"
+        f"- again: `mezzotint train-classifier {out.name} {' '.join(words)}`\n"
+    )
     with whole_file(out.with_suffix(".md")) as temporary:
-        temporary.write_text(
-            f"# {out.stem}\n\n"
-            f"A classifier of {data}, {kind} ({sum(p.numel() for p in network.parameters()):,}"
-            f" parameters), trained on the training split alone.\n\n"
-            f"- test split: {share} ({wrong} of {len(test):,} wrong)\n"
-            f"- recipe: {recipe}\n"
-            f"- SHA-256: {classifier.sha256}\n"
-            f"- again: `mezzotint train-classifier {out.name} {flags}`\n",
-            encoding="utf-8",
-        )
+        temporary.write_text(card, encoding="utf-8")
     print(f"{out}: {share} on the test split")
 
 

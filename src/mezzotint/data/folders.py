@@ -155,7 +155,8 @@ def picture_folder(path: Path) -> Path:
 
 
 CELEBA_CROP = 140
-CELEBA_TRAIN, CELEBA_TEST = range(1, 162_771), range(182_638, 202_600)
+CELEBA_TRAIN = range(1, 162_771)
+CELEBA_TEST = range(182_638, 202_600)
 
 
 def from_celeba(where: str, split: Split, frame: Frame, broken: Broken) -> ImageData:

@@ -84,7 +84,8 @@ def from_hub(name: str, split: Split, frame: Frame, broken: Broken) -> ImageData
     train = _listing(splits["train"], name)
     test = next((splits[key] for key in ("test", "validation") if key in splits), None)
     if test is None:
-        train, listing = train.part("train"), train.part(split)
+        listing = train.part(split)
+        train = train.part("train")
     else:
         listing = train if split == "train" else _listing(test, name, train.classes)
     return decode_listing(listing, train, frame, broken, f"hf:{name}")

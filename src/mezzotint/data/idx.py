@@ -54,7 +54,8 @@ def parse(content: bytes, name: str) -> NDArray[Any]:
     """
     if len(content) < 4 or content[:2] != b"\0\0":
         raise ValueError(f"{name} is not an IDX file: it does not begin with two zero bytes")
-    code, dimensions = content[2], content[3]
+    code = content[2]
+    dimensions = content[3]
     if code not in ELEMENTS:
         known = ", ".join(f"0x{c:02X}" for c in ELEMENTS)
         raise ValueError(f"{name} has IDX element type 0x{code:02X}; known are {known}")

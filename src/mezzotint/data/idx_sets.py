@@ -180,7 +180,9 @@ def _emnist(split: str, classes: str, first_label: int = 0) -> IdxSet:
     )
 
 
-DIGITS, UPPER, LOWER = "0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
+DIGITS = "0123456789"
+UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LOWER = "abcdefghijklmnopqrstuvwxyz"
 EMNIST_BYCLASS = _emnist("byclass", DIGITS + UPPER + LOWER)
 EMNIST_BYMERGE = _emnist("bymerge", DIGITS + UPPER + "abdefghnqrt")
 EMNIST_BALANCED = _emnist("balanced", DIGITS + UPPER + "abdefghnqrt")

@@ -33,7 +33,8 @@ class Frame:
     def apply(self, picture: Image.Image) -> Image.Image:
         """Cut and resize a picture of mode L or RGB."""
         height, width = self.cut((picture.height, picture.width))
-        left, top = (picture.width - width) // 2, (picture.height - height) // 2
+        left = (picture.width - width) // 2
+        top = (picture.height - height) // 2
         if (height, width) != (picture.height, picture.width):
             picture = picture.crop((left, top, left + width, top + height))
         return (

@@ -43,7 +43,8 @@ class InitialModel:
 
     def save(self, folder: Path) -> None:
         """Copy the weights and the samples to a run, so that it can be resumed without the original file."""
-        weights_path, samples_path = folder / INITIAL, folder / SAMPLES
+        weights_path = folder / INITIAL
+        samples_path = folder / SAMPLES
         if not weights_path.exists():
             with whole_file(weights_path) as temporary:
                 shutil.copyfile(self.path, temporary)

@@ -132,7 +132,8 @@ def make_trainer(recipe: Recipe, data: ImageData, initial: InitialModel | None =
     make_grid(recipe.sampling.grid, denoiser.schedule, recipe.sampling.steps)
     model = samples = None
     if initial is not None:
-        model, samples = initial.denoiser, initial.samples
+        model = initial.denoiser
+        samples = initial.samples
         denoiser.network.load_state_dict(model.network.state_dict())
     objective = build.make_objective(
         recipe.objective, data.spec, seed=recipe.seed, initial=model, samples=samples

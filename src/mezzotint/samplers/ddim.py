@@ -37,7 +37,8 @@ class DDIM(Sampler):
         """Go from noise to images; see :class:`Sampler`."""
         level = denoiser.schedule.level
         for t, s in pairwise(grid):
-            level_t, level_s = level(t), level(s)
+            level_t = level(t)
+            level_s = level(s)
             prediction = denoiser(x, t, labels)
             yield Step(x, prediction.x0, t.item())
             ratio = level_s.sigma / level_t.sigma

@@ -22,7 +22,8 @@ def _finish(times: Float64[Tensor, " steps"], schedule: Schedule) -> Grid:
     if (T := schedule.timesteps) is not None:
         # If n is close to T, rounding may make neighbours equal. Go up from the last time, then down
         # from the first, with at least one step between neighbours.
-        steps, lowest = (times * T).round(), torch.arange(len(times), 0, -1)
+        steps = (times * T).round()
+        lowest = torch.arange(len(times), 0, -1)
         steps = torch.maximum(steps, lowest.double())
         spread = torch.arange(len(times)).double()
         steps = (steps + spread).cummin(0).values - spread

@@ -151,7 +151,8 @@ class Trainer:
         Raises:
             Diverged: after several steps in a row without a finite loss.
         """
-        state, last = self.state, self.settings.steps
+        state = self.state
+        last = self.settings.steps
         self.wrapped.train()
         silent = not self.processes.is_main
         monitor = Monitor(state, self.settings, self.deferred, None if silent else log)
@@ -260,7 +261,8 @@ class Trainer:
 
     def _update(self, loss: Tensor) -> StepResult:
         """Apply the gradients, unless something is not finite."""
-        state, settings = self.state, self.settings
+        state = self.state
+        settings = self.settings
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(state.step, settings) * group.get("lr_scale", 1.0)
         beside = [p for module in state.beside.values() for p in module.parameters()]

@@ -13,7 +13,9 @@ import torch
 Network = TypeVar("Network", bound=torch.nn.Module)
 
 # glibc's mallopt parameters, from <malloc.h>.
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_M_TRIM_THRESHOLD = -1
+_M_TOP_PAD = -2
+_M_MMAP_THRESHOLD = -3
 
 SETTINGS = {
     "memory": "glibc keeps freed blocks instead of returning them to the system after every step, from which"
@@ -144,7 +146,8 @@ def deterministic(wanted: bool) -> Iterator[None]:
     cudnn = torch.backends.cudnn
     flags = cudnn.deterministic, cudnn.benchmark
     torch.use_deterministic_algorithms(True)
-    cudnn.deterministic, cudnn.benchmark = True, False
+    cudnn.deterministic = True
+    cudnn.benchmark = False
     try:
         yield
     finally:
