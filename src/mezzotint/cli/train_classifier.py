@@ -100,7 +100,7 @@ def train_classifier(
     parameters = sum(p.numel() for p in network.parameters())
     card = (
         f"# {out.stem}\n\n"
-        f"A classifier of {data}, {kind} ({parameters:,} parameters), trained on the training split alone.\n\n"
+        f"A classifier of {data}, {kind} ({parameters:,} parameters), trained on the training split only.\n\n"
         f"- test split: {share} ({wrong} of {len(test):,} wrong)\n"
         f"- recipe: {recipe}\n"
         f"- SHA-256: {classifier.sha256}\n"
