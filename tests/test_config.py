@@ -202,15 +202,15 @@ def test_an_objective_decides_what_to_begin_from_and_how_to_sample(
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_net_sections_have_their_networks_arguments_and_defaults(name: str) -> None:
+def test_net_sections_have_their_networks_arguments(name: str) -> None:
+    """Defaults are the section's alone."""
     section = as_recipe("digits", {"net": {"name": name}}).net
     parameters = dict(inspect.signature(load(NETS[name].network)).parameters)
     for from_data in ("size", "channels", "num_classes"):
         del parameters[from_data]
-    expected = {key: parameter.default for key, parameter in parameters.items()}
-    found = {f.name: getattr(section, f.name) for f in dataclasses.fields(section)}
-    assert found.pop("name") == name
-    assert found == expected
+    assert section.name == name
+    assert {"name", *parameters} == {field.name for field in dataclasses.fields(section)}
+    assert {parameter.default for parameter in parameters.values()} == {inspect.Parameter.empty}
 
 
 def test_every_field_explains_itself_and_has_a_default_within_its_range() -> None:

@@ -8,8 +8,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from mezzotint import build
 from mezzotint.classic import GabiDiffUnet
-from mezzotint.nets import Lean, UNet
+from mezzotint.data import ImageSpec
+from mezzotint.recipe.toml import to_dict
 from mezzotint.registry import NETS, load
 
 GOLDEN = [(2, 16, 1), (3, 24, 3), (4, 32, 1)]
@@ -38,11 +40,19 @@ def golden_weights(net: nn.Module) -> dict[str, Tensor]:
 def small(name: str, size: tuple[int, int] = (8, 8), **changes: object) -> nn.Module:
     """A small network with weights far from any initialization that answers zero."""
     torch.manual_seed(0)
-    net = load(NETS[name].network)(size=size, **{"num_classes": CLASSES, **SMALL[name], **changes})
+    section = to_dict(NETS[name]()) | {"channels": 1, "num_classes": CLASSES}
+    del section["name"]
+    net = load(NETS[name].network)(size=size, **(section | SMALL[name] | changes))
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return net.eval()
+
+
+def unet(size: int, channels: int, depth: int) -> nn.Module:
+    """The original's network, with the settings of its section."""
+    spec = ImageSpec((size, size), channels, tuple("0123456789"))
+    return build.make_network(NETS["unet"](depth=depth), spec)
 
 
 def noise(*shape: int) -> Tensor:
@@ -58,7 +68,7 @@ def test_the_unet_has_the_originals_keys_in_the_originals_order(
 ) -> None:
     expected = json.loads((reference / f"unet_depth{depth}_{channels}ch_keys.json").read_text())
     with torch.device("meta"):
-        net = UNet(size=(size, size), channels=channels, depth=depth)
+        net = unet(size, channels, depth)
     own = [(name, list(entry.shape)) for name, entry in net.state_dict().items()]
     assert own == list(expected.items())
 
@@ -68,7 +78,7 @@ def test_the_unet_gives_the_originals_outputs(
     reference: Path, depth: int, size: int, channels: int
 ) -> None:
     golden = load_file(reference / f"unet_depth{depth}_{size}px_{channels}ch.safetensors")
-    net = UNet(size=(size, size), channels=channels, depth=depth).eval()
+    net = unet(size, channels, depth).eval()
     net.load_state_dict(golden_weights(net))
     x, steps = golden["x"], golden["t"].float()
     with torch.no_grad():
@@ -81,7 +91,7 @@ def test_the_unet_gives_the_originals_outputs(
 
 def test_the_original_network_has_51067777_parameters() -> None:
     with torch.device("meta"):
-        nets = [UNet(size=(32, 32)), GabiDiffUnet(in_channels=1, image_size=32)]
+        nets = [unet(32, 1, 4), GabiDiffUnet(in_channels=1, image_size=32)]
     assert [sum(p.numel() for p in net.parameters()) for net in nets] == [51_067_777] * 2
 
 
@@ -90,26 +100,26 @@ SIZES = [(1, 1), (7, 7), (27, 27), (28, 28), (29, 29), (31, 31), (32, 32), (33, 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize(
-    ("kind", "options", "multiple"),
+    ("name", "options", "multiple"),
     [
-        (Lean, {**SMALL["lean"], "patch": 1}, 2),
-        (Lean, SMALL["lean"], 4),
-        (Lean, {**SMALL["lean"], "patch": 4}, 8),
-        (UNet, SMALL["unet"], 4),
-        (UNet, {**SMALL["unet"], "depth": 4}, 16),
+        ("lean", {"patch": 1}, 2),
+        ("lean", {}, 4),
+        ("lean", {"patch": 4}, 8),
+        ("unet", {}, 4),
+        ("unet", {"depth": 4}, 16),
     ],
     ids=["lean-patch1", "lean-patch2", "lean-patch4", "unet-depth2", "unet-depth4"],
 )
 def test_a_size_works_unchanged_or_is_refused_naming_the_multiple(
-    kind: type[nn.Module], options: dict[str, int], multiple: int, size: tuple[int, int]
+    name: str, options: dict[str, int], multiple: int, size: tuple[int, int]
 ) -> None:
     height, width = size
     if height % multiple or width % multiple:
         with pytest.raises(ValueError, match=rf"{height}x{width}.*multiples of {multiple}\b"):
-            kind(size=size, **options)
+            small(name, size, **options)
     else:
         with torch.no_grad():
-            out = kind(size=size, **options)(noise(1, 1, height, width), torch.ones(1))
+            out = small(name, size, **options)(noise(1, 1, height, width), torch.ones(1))
         assert out.shape == (1, 1, height, width)
 
 

@@ -19,12 +19,13 @@ from mezzotint.nets import UNet
 from mezzotint.registry import SCHEDULES
 from mezzotint.samplers import DDPM, make_grid
 
-NET: dict[str, Any] = {"channels": 1, "num_classes": 10, "width": 8, "depth": 2, "embedding": 16}
+NET: dict[str, Any] = {"width": 8, "depth": 2, "embedding": 16}
+DATA: dict[str, Any] = {"channels": 1, "num_classes": 10, "groups": 8}
 
 
 def original(size: int = 32, **changes: Any) -> UNet:
     """A small network of the original's kind, with weights far from their start."""
-    network = UNet(size=(size, size), **{**NET, **changes})
+    network = UNet(size=(size, size), **(DATA | NET | changes))
     source = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -68,7 +69,7 @@ def test_an_imported_checkpoint_gives_the_same_outputs_bit_for_bit(
     import_original(checkpoint(tmp_path / "saved_model.pth", network), out, size)
     model = load(out, device="cpu")
 
-    expected = {**NET, **changes}
+    expected = DATA | NET | changes
     found = model.recipe.net
     assert (found.name, found.width) == ("unet", expected["width"])
     assert (found.depth, found.embedding) == (expected["depth"], expected["embedding"])  # type: ignore[union-attr]

@@ -195,7 +195,9 @@ def test_a_folded_network_has_no_standardized_layer_left_and_gives_the_same_bits
     layout: torch.memory_format,
 ) -> None:
     torch.manual_seed(0)
-    network = UNet(size=(8, 12), channels=3, width=8, depth=2, embedding=16)
+    network = UNet(
+        size=(8, 12), channels=3, num_classes=10, width=8, depth=2, embedding=16, groups=8
+    )
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

@@ -61,8 +61,10 @@ class GabiDiffUnet(UNet):
             size=(image_size, image_size),
             channels=in_channels,
             num_classes=num_classes,
+            width=64,
             depth=resnet_depth,
             embedding=time_emb_dim,
+            groups=8,
         )
 
 

@@ -105,14 +105,14 @@ class Lean(nn.Module):
         self,
         *,
         size: tuple[int, int],
-        channels: int = 1,
-        num_classes: int = 10,
-        width: int = 32,
-        blocks: int = 2,
-        patch: int = 2,
-        embedding: int = 128,
-        heads: int = 4,
-        groups: int = 8,
+        channels: int,
+        num_classes: int,
+        width: int,
+        blocks: int,
+        patch: int,
+        embedding: int,
+        heads: int,
+        groups: int,
     ) -> None:
         super().__init__()
         require_multiple(size, 2 * patch, f"patches of {patch} are folded and halved once")

@@ -170,12 +170,12 @@ class UNet(nn.Module):
         self,
         *,
         size: tuple[int, int],
-        channels: int = 1,
-        num_classes: int = 10,
-        width: int = 64,
-        depth: int = 4,
-        embedding: int = 128,
-        groups: int = 8,
+        channels: int,
+        num_classes: int,
+        width: int,
+        depth: int,
+        embedding: int,
+        groups: int,
     ) -> None:
         super().__init__()
         require_multiple(size, 2**depth, f"its {depth} levels each halve them")
