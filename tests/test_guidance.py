@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 
 from common import Gaussian
+from mezzotint.build import make_network
+from mezzotint.data import ImageSpec
 from mezzotint.diffusion.denoiser import Clipped, Denoiser, Guided, NetworkDenoiser
 from mezzotint.diffusion.parametrizations import Prediction
 from mezzotint.diffusion.schedules import Schedule
-from mezzotint.registry import NETS, PARAMETRIZATIONS, SCHEDULES, load
+from mezzotint.registry import NETS, PARAMETRIZATIONS, SCHEDULES
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ HALF = time(0.5)[0]
 def network(name: str) -> NetworkDenoiser:
     torch.manual_seed(0)
     depth = {"depth": 2} if name == "unet" else {}
-    net = load(NETS[name].network)(size=(8, 8), width=8, embedding=16, **depth)
+    section = NETS[name](width=8, embedding=16, **depth)
+    net = make_network(section, ImageSpec((8, 8), 1, tuple("0123456789")))
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

@@ -16,10 +16,12 @@ from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
 from common import Gaussian
+from mezzotint.build import make_network
+from mezzotint.data import ImageSpec
 from mezzotint.diffusion.denoiser import Clipped, Denoiser, NetworkDenoiser
 from mezzotint.diffusion.parametrizations import Prediction, invert
 from mezzotint.diffusion.schedules import Schedule, Table
-from mezzotint.registry import GRIDS, NETS, PARAMETRIZATIONS, SAMPLERS, SCHEDULES, load
+from mezzotint.registry import GRIDS, NETS, PARAMETRIZATIONS, SAMPLERS, SCHEDULES
 from mezzotint.samplers import (
     DDIM,
     DDPM,
@@ -320,7 +322,8 @@ def test_an_untrained_network_does_not_explode(name: str, net: str, schedule: st
     """At the first cosine step, alpha = 5e-5 turns any error of eps into an enormous image."""
     torch.manual_seed(0)
     options = {"depth": 2} if net == "unet" else {}
-    network = load(NETS[net].network)(size=(8, 8), width=8, embedding=16, **options)
+    section = NETS[net](width=8, embedding=16, **options)
+    network = make_network(section, ImageSpec((8, 8), 1, tuple("0123456789")))
     for parameter in network.parameters():
         parameter.add_(0.1 * torch.randn_like(parameter))
     made = ALL_SCHEDULES[schedule]
