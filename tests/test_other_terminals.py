@@ -60,7 +60,10 @@ def seven(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 # --- D51: no standard error ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed",
+    ["2>&-", "<&- >&- 2>&-", *(pytest.param(c, marks=pytest.mark.slow) for c in (">&-", "<&-"))],
+)
 def test_d51_sample_with_standard_streams_closed(closed: str, seven: bytes, tmp_path: Path) -> None:
     words = ["sample", "digits-fast", "7", "--out", "x.png"]
     ran = redirected(*words, folder=tmp_path, to=closed)

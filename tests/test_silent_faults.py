@@ -417,6 +417,7 @@ def test_a_name_is_the_model_in_every_verb_that_takes_one(
     assert capsys.readouterr().out.startswith("# the recipe ddpm\n")
 
 
+@pytest.mark.slow
 def test_a_shipped_model_is_evaluated_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
