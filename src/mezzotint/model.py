@@ -215,7 +215,9 @@ def find_weights(path: str | Path) -> Path:
     path = Path(path).expanduser()
     models = shipped("models")
     if path.is_file():
-        if name in models and path.read_bytes()[8:9] != b"{":  # not the header of a weights file
+        with path.open("rb") as file:
+            begin = file.read(9)
+        if name in models and begin[8:] != b"{":  # not the header of a weights file
             return models[name]
         return path
     if name in models and not is_model(path):  # a folder of that name may hold anything else

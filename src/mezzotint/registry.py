@@ -105,13 +105,21 @@ def with_options(kind: str, parts: Mapping[str, Callable[..., T]], text: str) ->
         if key not in defaults:
             known = f"its options are {', '.join(defaults)}" if defaults else "it has no options"
             raise ValueError(f"{kind} {name!r} has no option {key!r}; {known}")
-        kind_of_value = type(defaults[key])
-        try:
-            values[key] = kind_of_value(value)
-        except ValueError:
-            words = {int: "a whole number", float: "a number"}[kind_of_value]
-            raise ValueError(f"{kind} {name!r}: {key} = {value!r} must be {words}") from None
+        values[key] = _parse(value, defaults[key], f"{kind} {name!r}: {key}")
     return partial(part, **values)
+
+
+def _parse(text: str, default: Any, where: str) -> Any:
+    """The value that a text means, of the type of a default."""
+    if isinstance(default, bool):
+        if text not in ("true", "false"):
+            raise ValueError(f"{where} = {text!r} must be true or false")
+        return text == "true"
+    words = {int: "a whole number", float: "a number"}
+    try:
+        return type(default)(text)
+    except ValueError:
+        raise ValueError(f"{where} = {text!r} must be {words[type(default)]}") from None
 
 
 SCHEDULES: "Registry[Callable[..., Schedule]]" = Registry(

@@ -19,7 +19,7 @@ UNREADABLE = (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib
 
 ALIASES = {
     "images": ("image", "x", "data", "arr_0"),
-    "labels": ("label", "y", "target", "targets", "classes_of_images", "arr_1"),
+    "labels": ("label", "y", "target", "targets", "arr_1"),
     "images_test": ("test_images", "x_test"),
     "labels_test": ("test_labels", "y_test"),
 }

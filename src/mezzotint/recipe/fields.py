@@ -18,6 +18,7 @@ def option(
     flag: str | None = None,
     choices: Iterable[str] | None = None,
     with_options: bool = False,
+    or_list: bool = False,
 ) -> Any:
     """A dataclass field with help, range and choices.
 
@@ -29,6 +30,7 @@ def option(
         flag: another name on the command line.
         choices: the valid names, such as a registry.
         with_options: whether options may follow the name, ``name:option=value``.
+        or_list: whether a list between commas may stand in the place of a name.
 
     Returns:
         The field.
@@ -40,5 +42,6 @@ def option(
         "flag": flag,
         "choices": choices,
         "with_options": with_options,
+        "or_list": or_list,
     }
     return field(default=default, metadata=metadata)

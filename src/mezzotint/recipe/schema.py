@@ -152,6 +152,7 @@ class Sampling:
         " or the times themselves, from 1 to 0, between commas",
         choices=GRIDS,
         with_options=True,
+        or_list=True,
     )
     guidance: float = option(
         1.5, "classifier-free guidance: 0 ignores labels, 1 is off, more exaggerates them", least=0

@@ -87,7 +87,7 @@ def _name(value: Any, field: "dataclasses.Field[Any]") -> Any:
         name, _ = split_options(value)
     except ValueError as error:
         raise RecipeError(f"{field.name} = {error}") from None
-    return None if "," in name else name
+    return None if field.metadata.get("or_list") and "," in name else name
 
 
 def _check_choice(value: Any, choices: typing.Iterable[str] | None, where: str) -> None:

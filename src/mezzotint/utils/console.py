@@ -93,17 +93,24 @@ def safe_streams() -> Iterator[None]:
     safe_output = SafeStream(output)
     sys.stdout = cast(TextIO, safe_output)
     sys.stderr = cast(TextIO, SafeStream(errors))
+    ended: SystemExit | None = None
     try:
         yield
+    except SystemExit as error:
+        ended = error
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         sys.stdout = output
         sys.stderr = errors
+    if ended is not None and ended.code not in (None, 0):
+        raise ended
     if isinstance(safe_output.error, BrokenPipeError):
         sys.exit(READER_LEFT)
     if safe_output.error is not None:
         sys.exit(f"mezzotint: standard output: {safe_output.error}")
+    if ended is not None:
+        raise ended
 
 
 def warn(text: str) -> None:
