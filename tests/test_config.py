@@ -377,6 +377,7 @@ def test_whole_numbers_beyond_floats_are_refused_in_words(key: str) -> None:
         ({"diffusion": {"timesteps": 5}}, ["sampling.steps", "12", "5"]),
         ({"sampling": {"eta": 0.5}}, ["eta", "ddim:eta=0.5"]),
         ({"sampling": {"sampler": "dmp++"}}, ["dmp++", "dpm++"]),
+        ({"sampling": {"sampler": "ddim,heun"}}, ["ddim,heun", "one of"]),
         ({"sampling": {"sampler": "ddim:eta"}}, ["ddim:eta", "option=value"]),
         ({"sampling": {"grid": "karas:rho=3"}}, ["karas", "karras"]),
         ({"sampling": {"interval": [0.5, 0.5]}}, ["interval", "[0.5, 0.5]", "empty"]),

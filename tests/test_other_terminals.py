@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -441,3 +442,18 @@ def test_d61_a_hangup_in_an_evaluation_leaves_no_half(measures: list[str], tmp_p
     assert not (tmp_path / "E/evaluation.png").exists()
     assert "digit_fid" in json.loads((tmp_path / "E/evaluation.json").read_text())["results"]
     assert "Traceback" not in ran.stderr
+
+
+def test_d52_a_pipe_that_is_gone_and_a_full_disk_are_told_apart(tmp_path: Path) -> None:
+    """A reader that leaves is status 141; what a full disk loses is an error."""
+    words = [sys.executable, "-m", "mezzotint", "info", "digits-fast"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait() == 141
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            words, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False
+        )
+    assert ran.returncode == 1
+    assert "No space left" in ran.stderr

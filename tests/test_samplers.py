@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import jaxtyping
 import pytest
@@ -21,7 +22,7 @@ from mezzotint.data import ImageSpec
 from mezzotint.diffusion.denoiser import Clipped, Denoiser, NetworkDenoiser
 from mezzotint.diffusion.parametrizations import Prediction, invert
 from mezzotint.diffusion.schedules import Schedule, Table
-from mezzotint.registry import GRIDS, NETS, PARAMETRIZATIONS, SAMPLERS, SCHEDULES
+from mezzotint.registry import GRIDS, NETS, PARAMETRIZATIONS, SAMPLERS, SCHEDULES, with_options
 from mezzotint.samplers import (
     DDIM,
     DDPM,
@@ -620,3 +621,15 @@ def test_dpm_solver_agrees_with_diffusers(
             )
         theirs.append(new)
     compare([step.x for step in ours], theirs, dtype)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_options_have_the_type_of_their_defaults() -> None:
+    def part(*, flag: bool = True, count: int = 1, share: float = 0.5) -> tuple[Any, ...]:
+        return flag, count, share
+
+    made = with_options("part", {"p": part}, "p:flag=false, count=3,share=1")()
+    assert made == (False, 3, 1.0)
+    for text in ("p:flag=no", "p:count=1.5", "p:share=much"):
+        with pytest.raises(ValueError, match="must be"):
+            with_options("part", {"p": part}, text)

@@ -75,6 +75,8 @@ def doctor(
 
     prepare()
     train = build.load_data(chosen.data)
+    for note in () if data.startswith("folder:") else train.notes:  # of a folder, all has been said
+        print(f"note:      {note}")
     _images(train, chosen)
     _test_images(train, chosen)
     _training(chosen, train)
