@@ -32,7 +32,8 @@ import machine
 import mezzotint
 from mezzotint import build
 from mezzotint.data import ImageSpec
-from mezzotint.model import Model, from_parts
+from mezzotint.loading import from_parts
+from mezzotint.model import Model
 from mezzotint.recipe.presets import as_recipe
 from mezzotint.runs.train import make_trainer
 from mezzotint.utils.files import whole_file

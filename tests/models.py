@@ -9,7 +9,8 @@ from torch import Tensor
 from common import few_step_recipe, tiny_recipe
 from mezzotint import build, weights
 from mezzotint.data import ImageSpec
-from mezzotint.model import Model, from_parts
+from mezzotint.loading import from_parts
+from mezzotint.model import Model
 from mezzotint.recipe.schema import Recipe
 
 

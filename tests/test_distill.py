@@ -10,7 +10,7 @@ from common import as_if_killed, tiny_data, tiny_recipe
 from mezzotint import load, weights
 from mezzotint.cli import main
 from mezzotint.cli.distill import student_of
-from mezzotint.model import find_weights
+from mezzotint.loading import find_weights
 from mezzotint.recipe.objectives import Distillation
 from mezzotint.recipe.toml import from_toml, to_toml
 from mezzotint.runs.initial import INITIAL

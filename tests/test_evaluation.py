@@ -20,7 +20,7 @@ from mezzotint.evaluation import matching
 from mezzotint.evaluation.features import SHIPPED, extract_features, load_classifier
 from mezzotint.evaluation.inception import inception_fid
 from mezzotint.evaluation.measure import Reference, make_reference, measure
-from mezzotint.model import load
+from mezzotint.loading import load
 from mezzotint.recipe.fields import RecipeError
 from mezzotint.recipe.schema import Data
 from mezzotint.registry import MEASURES

@@ -14,7 +14,7 @@ from mezzotint import build, classic, weights
 from mezzotint.diffusion.denoiser import Clipped, NetworkDenoiser
 from mezzotint.diffusion.parametrizations import eps
 from mezzotint.export.original import import_original
-from mezzotint.model import load
+from mezzotint.loading import load
 from mezzotint.nets import UNet
 from mezzotint.registry import SCHEDULES
 from mezzotint.samplers import DDPM, make_grid

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from common import as_if_killed, few_step_recipe, kill, tiny_data, tiny_recipe
-from mezzotint.model import load
+from mezzotint.loading import load
 from mezzotint.recipe.toml import to_toml
 from mezzotint.runs.train import make_trainer, train
 from mezzotint.sampling import round_robin_labels, sample_distributed

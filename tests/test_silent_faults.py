@@ -18,7 +18,7 @@ from mezzotint import build
 from mezzotint.cli import main
 from mezzotint.data import open_data
 from mezzotint.evaluation import matching
-from mezzotint.model import load
+from mezzotint.loading import load
 from mezzotint.recipe.fields import RecipeError
 from mezzotint.recipe.presets import RECIPES, as_recipe
 from mezzotint.recipe.toml import override

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from common import tiny_recipe
 from mezzotint import load, weights
-from mezzotint.model import trained_denoiser
+from mezzotint.build import trained_denoiser
 from mezzotint.nets import UNet
 from mezzotint.nets.blocks import StandardizedConv2d, fold_standardization
 from models import random_model_file

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .data import ImageData
-    from .model import Model, Trajectory, load
+    from .loading import load
+    from .model import Model, Trajectory
     from .recipe.fields import RecipeError
     from .recipe.presets import RECIPES, as_recipe
     from .recipe.schema import Recipe
@@ -41,7 +42,7 @@ _HOMES = {
     "RecipeError": "recipe.fields",
     "Trajectory": "model",
     "as_recipe": "recipe.presets",
-    "load": "model",
+    "load": "loading",
     "train": "runs.train",
 }
 

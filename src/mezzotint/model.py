@@ -1,8 +1,7 @@
-"""A trained model, and what it takes to load it and to sample from it."""
+"""A trained model: samples, trajectories, and the options of both."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypedDict
 
 import torch
@@ -10,20 +9,14 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from typing_extensions import Unpack
 
-from . import weights
-from .build import trained_denoiser as trained_denoiser
 from .data import ImageSpec, check_labels
 from .diffusion.denoiser import Clipped, Denoiser, Guided, NetworkDenoiser
-from .nets.blocks import fold_standardization
 from .recipe.fields import RecipeError
 from .recipe.rules import check_sampling
 from .recipe.schema import Recipe, Sampling
-from .recipe.toml import nearest, override
+from .recipe.toml import override
 from .samplers import Step, Trajectory, denoise, make_grid, make_sampler
-from .training.checkpoint import MODEL, latest_checkpoint
 from .utils import pixels
-from .utils.assets import shipped
-from .utils.device import pick_device, prepare
 from .utils.numbers import plain, whole_number
 from .utils.progress import progress as progress_bar
 from .utils.randomness import generator
@@ -44,7 +37,7 @@ class SamplingOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Model:
-    """A network with the recipe that made it. Get one from :func:`load`."""
+    """A network with the recipe that made it. Get one from :func:`mezzotint.load`."""
 
     recipe: Recipe
     spec: ImageSpec
@@ -202,82 +195,4 @@ class Model:
         return check_labels(labels, self.spec.classes)
 
 
-def find_weights(path: str | Path) -> Path:
-    """Find the weights file of a model.
-
-    Args:
-        path: weights file, run folder, checkpoint, or, if no such file exists, name of a shipped model.
-
-    Raises:
-        FileNotFoundError: if there is none.
-    """
-    name = str(path)
-    path = Path(path).expanduser()
-    models = shipped("models")
-    if path.is_file():
-        with path.open("rb") as file:
-            begin = file.read(9)
-        if name in models and begin[8:] != b"{":  # not the header of a weights file
-            return models[name]
-        return path
-    if name in models and not is_model(path):  # a folder of that name may hold anything else
-        return models[name]
-    if not path.exists():
-        raise FileNotFoundError(
-            f"there is no model at {path}: give a run folder, a weights file, or a shipped model:"
-            f" {', '.join(models)}.{nearest(name, models)}"
-        )
-    if (path / MODEL).is_file():
-        return path / MODEL
-    checkpoint = latest_checkpoint(path / "checkpoints")
-    if checkpoint is None:
-        raise FileNotFoundError(f"{path} holds neither {MODEL} nor a checkpoint")
-    return checkpoint / MODEL
-
-
-def is_model(folder: Path) -> bool:
-    """Whether a folder is a run, finished or not, or a checkpoint."""
-    return any((folder / name).exists() for name in (MODEL, "checkpoints"))
-
-
-def load(path: str | Path, device: str | None = None) -> Model:
-    """Load a model.
-
-    Args:
-        path: run folder, checkpoint, weights file, or name of a shipped model.
-        device: such as "cpu" or "cuda"; None for the best one of the machine.
-
-    Returns:
-        the model, on the device.
-
-    Raises:
-        FileNotFoundError: if there is no model.
-        ValueError: if it is damaged.
-    """
-    prepare()
-    tensors, recipe, spec = weights.read(find_weights(path))
-    return from_parts(recipe, spec, tensors, pick_device(device))
-
-
-def from_parts(
-    recipe: Recipe, spec: ImageSpec, tensors: Mapping[str, Tensor], device: torch.device
-) -> Model:
-    """Make a model from weights in memory, which are copied.
-
-    Runs during training and :func:`load` both use it, so that equal weights give equal samples.
-
-    Args:
-        recipe: recipe of the model.
-        spec: shape and classes of the images.
-        tensors: weights by name.
-        device: device of the model.
-
-    Returns:
-        the model.
-    """
-    denoiser = trained_denoiser(recipe, spec, tensors, device)
-    fold_standardization(denoiser.network)
-    return Model(recipe, spec, denoiser, device)
-
-
-__all__ = ["Model", "SamplingOptions", "Trajectory", "load"]
+__all__ = ["Model", "SamplingOptions", "Trajectory"]

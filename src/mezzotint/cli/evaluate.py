@@ -118,10 +118,10 @@ def evaluate(
 
 def _holds_images(what: Path) -> bool:
     """Whether a path is a folder of pictures, and neither a run nor the name of a shipped model."""
-    from .. import model
+    from .. import loading
     from ..utils.assets import shipped
 
-    return what.is_dir() and not model.is_model(what) and str(what) not in shipped("models")
+    return what.is_dir() and not loading.is_model(what) and str(what) not in shipped("models")
 
 
 @dataclass(frozen=True)
@@ -153,13 +153,13 @@ def _evaluate_model(
     device: str | None,
 ) -> None:
     """Draw images of a model and measure them."""
-    from .. import model
+    from .. import loading
     from ..evaluation import evaluate as evaluation
     from ..evaluation.matching import test_images_of
 
-    weights = model.find_weights(what)
+    weights = loading.find_weights(what)
     evaluation.is_main()  # under torchrun each process takes its device before a model is loaded
-    loaded = model.load(weights, device)
+    loaded = loading.load(weights, device)
     loaded.sampling_options(**options)
     section = loaded.recipe.data
     if data is not None:

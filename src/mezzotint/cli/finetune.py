@@ -13,7 +13,7 @@ from .train import run_until_stopped, say_done
 
 def recipe_in(model: str) -> tuple[Recipe, str]:
     """A model's recipe, and the SHA-256 of its weights."""
-    from ..model import find_weights
+    from ..loading import find_weights
     from ..utils.files import sha256
     from ..weights import read
 

@@ -76,7 +76,7 @@ def gif(
     device
         cpu, cuda, mps, ...; the best there is if not given.
     """
-    from ..model import load
+    from ..loading import load
     from ..viz.animations import check_format, frame_duration, select
 
     frame_duration(fps)

@@ -39,7 +39,7 @@ def info(what: str, /, *, recipe: bool = False) -> None:
         text = f"# the recipe {what}\n{to_toml(find(what))}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
         return
-    from ..model import find_weights, load
+    from ..loading import find_weights, load
     from ..utils.files import sha256
 
     path = find_weights(Path(what))

@@ -55,7 +55,8 @@ def sample(
     device
         cpu, cuda, mps, ...; the best there is if not given.
     """
-    from ..model import MOST_IMAGES, load
+    from ..loading import load
+    from ..model import MOST_IMAGES
     from ..utils.files import whole_file
     from ..viz.grids import tile, to_pillow
 

@@ -21,7 +21,8 @@ import torch
 from torch import nn
 
 from .. import build, weights
-from ..model import Model, from_parts
+from ..loading import from_parts
+from ..model import Model
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe
 from ..recipe.toml import to_toml

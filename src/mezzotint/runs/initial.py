@@ -11,9 +11,10 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from .. import weights
+from ..build import trained_denoiser
 from ..data import ImageSpec
 from ..diffusion.denoiser import NetworkDenoiser
-from ..model import find_weights, from_parts, trained_denoiser
+from ..loading import find_weights, from_parts
 from ..recipe.fields import RecipeError
 from ..recipe.objectives import Distillation, Refinement
 from ..recipe.schema import Recipe
