@@ -1,21 +1,24 @@
-"""A trained model: samples, trajectories, and the options of both."""
+"""A trained model: what it samples, and with which options."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypedDict
+from itertools import chain
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from torch import Tensor
 from typing_extensions import Unpack
 
 from .data import ImageSpec, check_labels
-from .diffusion.denoiser import Clipped, Denoiser, Guided, NetworkDenoiser
+from .diffusion.denoiser import Denoiser, Guided, NetworkDenoiser
+from .editing import Edit, Editor, Plan
+from .editing.editor import Labels, Uint8Images
 from .recipe.fields import RecipeError
 from .recipe.rules import check_sampling
 from .recipe.schema import Recipe, Sampling
 from .recipe.toml import override
-from .samplers import Step, Trajectory, denoise, make_grid, make_sampler
+from .samplers import SamplingOptions, Step, Trajectory, denoise, make_grid, make_sampler
+from .samplers.grids import is_list
 from .utils import pixels
 from .utils.numbers import plain, whole_number
 from .utils.progress import progress as progress_bar
@@ -24,19 +27,8 @@ from .utils.randomness import generator
 MOST_IMAGES = 1_000_000
 
 
-class SamplingOptions(TypedDict, total=False):
-    """Options that replace those of the recipe's ``[sampling]``; see ``mezzotint sample --help``."""
-
-    sampler: str
-    steps: int
-    grid: str
-    guidance: float
-    interval: tuple[float, float]
-    clip: bool
-
-
 @dataclass(frozen=True)
-class Model:
+class Model(Editor):
     """A network with the recipe that made it. Get one from :func:`mezzotint.load`."""
 
     recipe: Recipe
@@ -46,15 +38,16 @@ class Model:
 
     def sample(
         self,
-        labels: Sequence[int] | Int64[Tensor, " images"] | None = None,
+        labels: Labels = None,
         *,
         count: int | None = None,
         seed: int = 0,
         batch: int = 64,
         first: int = 0,
+        edit: Edit | None = None,
         progress: bool = False,
         **options: Unpack[SamplingOptions],
-    ) -> UInt8[Tensor, "images channels height width"]:
+    ) -> Uint8Images:
         """Sample images, one for each label. Image k depends only on ``seed`` and k.
 
         Args:
@@ -63,6 +56,7 @@ class Model:
             seed: integer from 0 to 2**63 - 1.
             batch: number of images to compute at once.
             first: number k of the first image, to sample a part of a larger set.
+            edit: what is changed, as :meth:`inpainting` or :meth:`image_to_image` make it.
             progress: whether to show a progress bar.
             options: differences from the recipe's ``[sampling]``; see :class:`SamplingOptions`.
 
@@ -72,20 +66,23 @@ class Model:
         Raises:
             RecipeError: for labels and options out of range, before anything is computed.
         """
-        steps = self.denoise(labels, count=count, seed=seed, batch=batch, first=first, **options)
+        steps = self.denoise(
+            labels, count=count, seed=seed, batch=batch, first=first, edit=edit, **options
+        )
         if progress:
             total = len(labels) if labels is not None else int(count or 0)
-            per_batch = self.sampling_options(**options).steps + 1
+            per_batch = self._sampling(edit, options).steps + 1
             steps = progress_bar(steps, -(-total // int(batch)) * per_batch, f"{total} images")
         return torch.cat([pixels.to_uint8(step.x.cpu()) for step in steps if step.final])
 
     def trajectory(
         self,
-        labels: Sequence[int] | Int64[Tensor, " images"] | None = None,
+        labels: Labels = None,
         *,
         count: int | None = None,
         seed: int = 0,
         first: int = 0,
+        edit: Edit | None = None,
         progress: bool = False,
         **options: Unpack[SamplingOptions],
     ) -> Trajectory:
@@ -96,26 +93,27 @@ class Model:
             count: number of images, if ``labels`` is None.
             seed: integer from 0 to 2**63 - 1.
             first: number of the first image.
+            edit: what is changed.
             progress: whether to show a progress bar.
             options: differences from the recipe's ``[sampling]``.
 
         Returns:
             the steps, on the CPU.
         """
-        steps = self.denoise(labels, count=count, seed=seed, first=first, **options)
+        steps = self.denoise(labels, count=count, seed=seed, first=first, edit=edit, **options)
         if progress:
-            total = self.sampling_options(**options).steps + 1
-            steps = progress_bar(steps, total, "denoising")
+            steps = progress_bar(steps, self._sampling(edit, options).steps + 1, "denoising")
         return Trajectory.from_steps(steps)
 
     def denoise(
         self,
-        labels: Sequence[int] | Int64[Tensor, " images"] | None,
+        labels: Labels,
         *,
         count: int | None = None,
         seed: int = 0,
         batch: int | None = None,
         first: int = 0,
+        edit: Edit | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Iterator[Step]:
         """Sample images step by step; see :meth:`sample`.
@@ -126,33 +124,42 @@ class Model:
             seed: integer from 0 to 2**63 - 1.
             batch: number of images to compute at once; None for all.
             first: number of the first image.
+            edit: what is changed.
             options: differences from the recipe's ``[sampling]``.
 
         Returns:
             ``steps + 1`` steps for each batch in turn, on the model's device.
         """
-        sampling = self.sampling_options(**options)
-        labels = self._labels(labels, count)
+        sampling = self._sampling(edit, options)
+        labels = self.checked_labels(labels, count)
         total = len(labels) if labels is not None else int(count or 0)
         try:
             first = whole_number(first, "first", 0)
             batch = total if batch is None else whole_number(batch, "batch", 1)
             generator(seed)  # refuses an invalid seed here, not at the first step
             seed = int(seed)
+            plan = self.plan(sampling)
+            if edit is not None:
+                edit.check_count(total)
+                edit.plan(plan, slice(0, 1))  # refuses steps that there are not
         except ValueError as error:
             raise RecipeError(str(error)) from None
-        grid = make_grid(sampling.grid, self.denoiser.schedule, sampling.steps)
-        return denoise(
-            self.guided_denoiser(sampling),
-            make_sampler(sampling.sampler),
-            grid,
-            labels,
-            range(first, first + total),
-            self.spec.shape,
-            seed=seed,
-            batch=batch,
-            device=self.device,
-        )
+        parts = [slice(start, min(start + batch, total)) for start in range(0, total, batch)]
+
+        def steps(rows: slice) -> Iterator[Step]:
+            part = plan if edit is None else edit.plan(plan, rows)
+            return denoise(
+                part.clipped_denoiser,
+                part.walk,
+                part.grid,
+                None if labels is None else labels[rows],
+                range(first + rows.start, first + rows.stop),
+                self.spec.shape,
+                seed=seed,
+                device=self.device,
+            )
+
+        return chain.from_iterable(map(steps, parts))
 
     def sampling_options(self, **options: Unpack[SamplingOptions]) -> Sampling:
         """The recipe's ``[sampling]`` with ``options``. Raises RecipeError if these are out of range."""
@@ -169,14 +176,46 @@ class Model:
             )
         return sampling
 
+    def plan(self, sampling: Sampling) -> Plan:
+        """The parts of sampling: guided denoiser, sampler and grid."""
+        return Plan(
+            Guided(self.denoiser, sampling.guidance, sampling.interval),
+            make_sampler(sampling.sampler),
+            make_grid(sampling.grid, self.denoiser.schedule, sampling.steps),
+            sampling.clip,
+        )
+
     def guided_denoiser(self, sampling: Sampling) -> Denoiser:
         """The denoiser with the guidance and clipping of ``sampling``."""
-        denoiser = Guided(self.denoiser, sampling.guidance, sampling.interval)
-        return Clipped(denoiser) if sampling.clip else denoiser
+        return self.plan(sampling).clipped_denoiser
 
-    def _labels(
-        self, labels: Sequence[int] | Tensor | None, count: int | None
-    ) -> Int64[Tensor, " images"] | None:
+    def _sampling(self, edit: Edit | None, options: SamplingOptions) -> Sampling:
+        """The options of sampling with an edit."""
+        if edit is None:
+            return self.sampling_options(**options)
+        if edit.own_sampler and "sampler" in options:
+            raise RecipeError(
+                f"sampler = {options['sampler']!r}: this method has a sampler of its own; leave it out"
+            )
+        listed = is_list(options.get("grid", self.recipe.sampling.grid))
+        if edit.default_steps is not None and "steps" not in options and not listed:
+            most = self.recipe.diffusion.timesteps or edit.default_steps
+            options = {**options, "steps": min(edit.default_steps, most)}
+        return self.sampling_options(**options)
+
+    def checked_labels(self, labels: Labels, count: int | None) -> Int64[Tensor, " images"] | None:
+        """Check which images are asked for.
+
+        Args:
+            labels: a class for each image, or None.
+            count: number of images, if ``labels`` is None.
+
+        Returns:
+            labels (images,), or None for images without a class.
+
+        Raises:
+            RecipeError: for labels and numbers out of range.
+        """
         if labels is not None and count is not None:
             raise RecipeError("labels is a list with one class per image; count goes without it")
         if labels is not None and (not hasattr(labels, "__len__") or plain(labels) is not labels):

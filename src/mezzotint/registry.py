@@ -212,6 +212,15 @@ GRIDS: "Registry[Callable[..., Grid]]" = Registry(
 )
 """Functions of a schedule and a number of steps; their keyword arguments are the grid's options."""
 
+INPAINTERS: Registry[Any] = Registry(
+    {
+        "replace": "mezzotint.editing.replacement:Replace",
+        "pigdm": "mezzotint.editing.pigdm:PiGDM",
+        "repaint": "mezzotint.editing.repaint:RePaint",
+    }
+)
+"""Classes of methods to inpaint; their keyword arguments are the method's options."""
+
 DATASETS: "Registry[Callable[..., ImageData]]" = Registry(
     {
         "mnist": "mezzotint.data.idx_sets:MNIST",

@@ -16,7 +16,8 @@ from .level import Coefficient, Images, scale
 from .parametrizations import Parametrization, Prediction, invert
 from .schedules import Schedule
 
-Labels = Int[Tensor, " batch"]
+Labels = Int[Tensor, " batch"] | Float[Tensor, "batch classes"]
+"""A class for each image, or weights of the classes, which mix their embeddings."""
 
 
 @runtime_checkable

@@ -4,6 +4,9 @@ import torch
 from jaxtyping import Float, Int, Real
 from torch import Tensor, nn
 
+Labels = Int[Tensor, " batch"] | Float[Tensor, "batch classes"]
+"""A class for each image, or weights of the classes."""
+
 
 class Sinusoids(nn.Module):
     """The sinusoidal embedding of time steps (Vaswani et al. 2017, section 3.5).
@@ -36,10 +39,19 @@ class OptionalLabels(nn.Embedding):
     """The original's embedding of labels, with an index for "no label".
 
     Each class has a row; the index ``num_embeddings`` means no label and embeds as zeros, so that
-    single images of a batch can go without one.
+    single images of a batch can go without one. Weights of the classes mix their embeddings.
     """
 
-    def forward(self, labels: Int[Tensor, " batch"]) -> Float[Tensor, "batch width"]:
-        """The embeddings (batch, width) of labels (batch,) in 0..num_embeddings."""
+    def forward(self, labels: Labels) -> Float[Tensor, "batch width"]:
+        """The embeddings (batch, width) of labels.
+
+        Args:
+            labels: in 0..num_embeddings (batch,), or weights (batch, num_embeddings).
+
+        Returns:
+            the embeddings (batch, width).
+        """
+        if labels.is_floating_point():
+            return labels.to(self.weight) @ self.weight
         no_label = (labels == self.num_embeddings)[:, None]
         return super().forward(labels.masked_fill(no_label[:, 0], 0)).masked_fill(no_label, 0.0)

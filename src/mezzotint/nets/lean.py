@@ -9,11 +9,11 @@ identity (He et al. 2016; Goyal et al. 2017); time and label scale and shift the
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int, Real
+from jaxtyping import Real
 from torch import Tensor, nn
 
 from .blocks import Attention, Embedding, Features, Images, divide, require_multiple
-from .embeddings import OptionalLabels, Sinusoids
+from .embeddings import Labels, OptionalLabels, Sinusoids
 
 
 def _zero(layer: nn.Conv2d) -> nn.Conv2d:
@@ -153,14 +153,15 @@ class Lean(nn.Module):
         self,
         x: Images,
         steps: Real[Tensor, " batch"],
-        labels: Int[Tensor, " batch"] | None = None,
+        labels: Labels | None = None,
     ) -> Images:
         """The network's output for noisy images.
 
         Args:
             x: noisy images (batch, channels, height, width).
             steps: time of each image (batch,), in 0..1000.
-            labels: class of each image (batch,), ``num_classes`` for none; None if no image has one.
+            labels: class of each image (batch,), ``num_classes`` for none; or weights of the classes
+                (batch, num_classes); None if no image has a label.
 
         Returns:
             the output, in the shape of ``x``.

@@ -7,7 +7,7 @@ of widths 64 to 512 it has 51,067,777 parameters.
 """
 
 import torch
-from jaxtyping import Int, Real
+from jaxtyping import Real
 from torch import Tensor, nn
 
 from .blocks import (
@@ -19,7 +19,7 @@ from .blocks import (
     divide,
     require_multiple,
 )
-from .embeddings import OptionalLabels, Sinusoids
+from .embeddings import Labels, OptionalLabels, Sinusoids
 
 
 class Block(nn.Module):
@@ -220,14 +220,15 @@ class UNet(nn.Module):
         self,
         x: Images,
         steps: Real[Tensor, " batch"],
-        labels: Int[Tensor, " batch"] | None = None,
+        labels: Labels | None = None,
     ) -> Images:
         """The network's output for noisy images.
 
         Args:
             x: noisy images (batch, channels, height, width).
             steps: time of each image (batch,), in 1..T.
-            labels: class of each image (batch,), ``num_classes`` for none; None if no image has one.
+            labels: class of each image (batch,), ``num_classes`` for none; or weights of the classes
+                (batch, num_classes); None if no image has a label.
 
         Returns:
             the output, in the shape of ``x``.

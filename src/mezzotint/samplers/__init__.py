@@ -8,6 +8,7 @@ from .dpm import DPMSolver
 from .grids import make_grid
 from .heun import Heun
 from .noise import ImageNoise
+from .options import SamplingOptions
 from .step import Noise, Sampler, Step, make_sampler
 from .trajectory import Trajectory
 
@@ -20,6 +21,7 @@ __all__ = [
     "Multistep",
     "Noise",
     "Sampler",
+    "SamplingOptions",
     "Step",
     "Trajectory",
     "denoise",

@@ -138,6 +138,11 @@ def _fractions(n: int) -> Float64[Tensor, " steps"]:
     return torch.linspace(0, 1, n, dtype=torch.float64)
 
 
+def is_list(name: str) -> bool:
+    """Whether a grid is given by its times."""
+    return "," in name and ":" not in name
+
+
 def listed(schedule: Schedule, n: int, text: str) -> Grid:
     """A grid of given times.
 
@@ -186,6 +191,6 @@ def make_grid(name: str, schedule: Schedule, n: int) -> Grid:
     if isinstance(n, bool) or not isinstance(n, int) or n < 1 or (most is not None and n > most):
         bounds = f"a whole number from 1 to {most}" if most else "a whole number of at least 1"
         raise ValueError(f"sampling steps must be {bounds} for this schedule, not {n!r}")
-    if "," in name and ":" not in name:
+    if is_list(name):
         return listed(schedule, n, name)
     return with_options("grid", GRIDS, name)(schedule, n)
