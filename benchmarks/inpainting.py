@@ -3,8 +3,9 @@
     python benchmarks/inpainting.py --images 2000
 
 Images are drawn under their true labels, 64 at a time, timed. Accuracy and digit-FID are of the whole
-images, so that the kept halves help; the row "test digits" is the same images untouched. The seam is the mean
-difference of the two rows where the halves meet, in that of the untouched images: 1 is right, more is a crack.
+images, so that the kept halves help; the row "test digits" is the same images untouched. The seam is the
+mean difference of the two rows where the halves meet, in that of the untouched images: 1 is right, more is a
+crack.
 """
 
 import argparse

@@ -19,7 +19,9 @@ IMAGE = torch.randint(0, 256, (1, 8, 8), generator=torch.Generator().manual_seed
 
 
 @pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("schedule", [flow(), linear(1000), cosine(100)], ids=["flow", "linear", "cosine"])
+@pytest.mark.parametrize(
+    "schedule", [flow(), linear(1000), cosine(100)], ids=["flow", "linear", "cosine"]
+)
 @pytest.mark.parametrize("strength", [0.01, 0.3, 0.5, 0.999])
 def test_all_steps_lie_between_the_strength_and_the_image(grid, schedule, strength):
     for n in (1, 2, 7, 33):

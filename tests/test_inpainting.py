@@ -52,7 +52,9 @@ def distance(method, steps, sampler="ddim"):
         return torch.randn(20_000, 1, 1, 2, generator=source, dtype=torch.float64)
 
     first = noise()[..., :1]
-    known = Known(torch.cat([first, torch.zeros_like(first)], -1), torch.tensor([[[[False, True]]]]))
+    known = Known(
+        torch.cat([first, torch.zeros_like(first)], -1), torch.tensor([[[[False, True]]]])
+    )
     few_step = method.few_step
     schedule = flow()
     plan = Plan(
@@ -122,9 +124,7 @@ def test_known_pixels_come_back_exactly_and_results_do_not_depend_on_the_batch(m
     assert (drawn[:, :, HALF] != images[:, :, HALF]).any()
     parts = model.inpaint(images, HALF, labels, method=method, steps=4, seed=7, batch=2)
     assert torch.equal(drawn, parts)
-    film = model.trajectory(
-        labels, seed=7, steps=4, edit=model.inpainting(images, HALF, method)
-    )
+    film = model.trajectory(labels, seed=7, steps=4, edit=model.inpainting(images, HALF, method))
     assert len(film.t) == 5
     assert torch.equal(film.x[-1], drawn)
     other = model.inpaint(images, HALF, labels, method=method, steps=4, seed=8)

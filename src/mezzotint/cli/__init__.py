@@ -38,6 +38,7 @@ VERBS = {
     "forward": "Show the forward process: noise added to an image.",
     "doctor": "Inspect a data set before training.",
     "info": "Describe a model or a recipe.",
+    "export": "Take a model elsewhere: ONNX, diffusers, a page for the browser.",
     "import": "Convert the original's saved_model.pth.",
     "train-classifier": "Train a classifier for evaluations.",
 }
@@ -59,16 +60,19 @@ def make_app(tokens: Sequence[str]) -> App:
     for verb, summary in VERBS.items():
         if completes or tokens[:1] == [verb]:
             command = _command(verb, tokens[1:])
-            app.command(command, name=verb, help=help_text(command))
+            if isinstance(command, App):  # a verb with verbs of its own
+                app.command(command, name=verb)
+            else:
+                app.command(command, name=verb, help=help_text(command))
         else:
             app.command(lambda: None, name=verb, help=summary)
     return app
 
 
-def _command(verb: str, tokens: Sequence[str]) -> Callable[..., None]:
+def _command(verb: str, tokens: Sequence[str]) -> Callable[..., None] | App:
     name = "import_" if verb == "import" else verb.replace("-", "_")  # import is a word of Python's
     module = import_module(f".{name}", __name__)
-    command: Callable[[Sequence[str]], Callable[..., None]] = module.command
+    command: Callable[[Sequence[str]], Callable[..., None] | App] = module.command
     return command(tokens)
 
 

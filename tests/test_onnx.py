@@ -1,0 +1,140 @@
+"""The ONNX export, run by onnxruntime: the same outputs, and a sampler in numpy with the same images."""
+
+import itertools
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from common import few_step_recipe, tiny_recipe
+from mezzotint import load
+from mezzotint.cli import main
+from mezzotint.data import ImageSpec
+from mezzotint.export.onnx import compare, describe, export_onnx, session
+from mezzotint.loading import from_parts
+from mezzotint.samplers import ImageNoise
+from models import random_weights
+
+UNET = {
+    "net": {"name": "unet", "width": 8, "depth": 2, "embedding": 16},
+    "diffusion": {"schedule": "original-linear", "timesteps": 100, "parametrization": "eps"},
+    "sampling": {"sampler": "ddim", "steps": 5},
+}
+
+
+def tiny_model(recipe, classes=10, size=8, channels=1):
+    spec = ImageSpec((size, size), channels, tuple(str(k) for k in range(classes)))
+    return from_parts(recipe, spec, random_weights(recipe, spec), torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """`digits-fast` as an ONNX file."""
+    path = tmp_path_factory.mktemp("onnx") / "digits-fast.onnx"
+    difference = export_onnx(load("digits-fast", "cpu"), path)
+    return path, difference
+
+
+def numpy_sample(path, labels, noises):
+    """The multistep sampler on the graph alone, as docs/onnx.md shows it."""
+    running = session(path, 1)
+    about = json.loads(running.get_modelmeta().custom_metadata_map["mezzotint"])
+    times = about["grids"][str(about["sampling"]["steps"])]
+    knots = about["knots"]
+    x = next(noises)
+    for t, s in itertools.pairwise(times):
+        alpha, sigma = (np.interp(t, knots["t"], knots[name]) for name in ("alpha", "sigma"))
+        timestep = np.full(len(x), t * about["timesteps"], np.float32)
+        output = running.run(None, {"x": x, "timestep": timestep, "labels": labels})[0]
+        a, b = {"eps": (0, 1), "x0": (1, 0), "v": (-sigma, alpha), "flow": (-1, 1)}[
+            about["parametrization"]
+        ]
+        x0 = (b * x - sigma * output) / (alpha * b - sigma * a)
+        x0 = x0.clip(-1, 1).astype(np.float32)
+        if s == 0:
+            return x0
+        alpha, sigma = (np.interp(s, knots["t"], knots[name]) for name in ("alpha", "sigma"))
+        x = (alpha * x0 + sigma * next(noises)).astype(np.float32)
+
+
+def test_a_sampler_in_numpy_draws_the_same_digits(exported):
+    path, difference = exported
+    assert difference < 1e-4
+    labels = [7, 3, 0]
+    noise = ImageNoise(5, range(3), (1, 28, 28), torch.device("cpu"))
+    noises = iter(lambda: noise().numpy(), None)
+    x0 = numpy_sample(path, np.array(labels, np.int64), noises)
+    images = load("digits-fast", "cpu").sample(labels, seed=5)
+    drawn = np.rint((x0 + 1) * 127.5).clip(0, 255)
+    assert np.abs(drawn - images.numpy()).max() <= 1
+
+
+def test_the_file_is_of_opset_20_with_a_batch_of_any_size_and_weights_inside(exported):
+    graph = onnx.load(exported[0], load_external_data=False)
+    assert [entry.version for entry in graph.opset_import if entry.domain == ""] == [20]
+    assert not any(tensor.external_data for tensor in graph.graph.initializer)
+    kinds = {value.name: value.type.tensor_type for value in graph.graph.input}
+    assert set(kinds) == {"x", "timestep", "labels"}
+    assert kinds["labels"].elem_type == onnx.TensorProto.INT64
+    assert {kind.shape.dim[0].dim_param for kind in kinds.values()} == {"batch"}
+
+
+@pytest.mark.parametrize(
+    ("model", "labels"),
+    [
+        (tiny_model(few_step_recipe()), "index"),
+        (tiny_model(tiny_recipe()), "weights"),
+        (tiny_model(tiny_recipe(), classes=0, channels=3), "index"),
+        (tiny_model(tiny_recipe(**UNET)), "index"),
+    ],
+    ids=["few-step", "weights", "no-classes", "unet"],
+)
+def test_every_kind_of_model_gives_what_torch_gives(model, labels, tmp_path):
+    path = tmp_path / "model.onnx"
+    assert export_onnx(model, path, labels=labels) < 1e-4
+    assert compare(model, path, labels) < 1e-4
+    about = json.loads(session(path).get_modelmeta().custom_metadata_map["mezzotint"])
+    assert about == json.loads(json.dumps(describe(model, labels)))
+    assert len(about["knots"]["t"]) == (101 if about["discrete"] else 2)
+
+
+def test_weights_in_16_bits_halve_the_file_and_cost_a_shipped_model_nothing(exported, tmp_path):
+    half = tmp_path / "half.onnx"
+    assert export_onnx(load("digits-fast", "cpu"), half, half=True) < 1e-4
+    assert half.stat().st_size < 0.55 * exported[0].stat().st_size
+
+
+def test_an_export_that_is_wrong_is_not_written(tmp_path, monkeypatch):
+    model = tiny_model(tiny_recipe())
+    monkeypatch.setattr("mezzotint.export.onnx.compare", lambda *_: 1e-3)
+    out = tmp_path / "model.onnx"
+    out.write_bytes(b"earlier")
+    with pytest.raises(ValueError, match=r"differs from torch's by 1.0e-03"):
+        export_onnx(model, out)
+    assert out.read_bytes() == b"earlier"
+
+
+def test_a_comparison_finds_weights_that_differ(exported):
+    model = load("digits-fast", "cpu")
+    with torch.no_grad():
+        next(model.denoiser.network.parameters()).add_(0.01)
+    assert compare(model, exported[0]) > 1e-3
+
+
+def test_what_is_missing_is_said_before_anything_is_loaded(monkeypatch, tmp_path):
+    monkeypatch.setattr("mezzotint.export.onnx.find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match=r"pip install 'mezzotint\[onnx\]'"):
+        main(["export", "onnx", "digits", "--out", str(tmp_path / "x.onnx")])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["digits", "--out", "x.txt"], r"ending must be .onnx"), (["nothing"], "no model at nothing")],
+)
+def test_bad_requests_are_refused(arguments, words, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=words):
+        main(["export", "onnx", *arguments])
+    assert not list(tmp_path.iterdir())
