@@ -46,6 +46,9 @@ def _check(document: Any) -> None:
             number is None or type(number) in (int, float) for number in numbers
         ):
             raise TypeError(name)
+    protocol = document["protocol"]
+    protocol.get("weights", {}).get("sha256")
+    protocol.get("as_classifier", {"images": 0})["images"]
     markdown(document)
 
 
