@@ -35,6 +35,7 @@ VERBS = {
     "forward": "Show the forward process: noise added to an image.",
     "doctor": "Inspect a data set before training.",
     "info": "Describe a model or a recipe.",
+    "push": "Share a model on the Hugging Face Hub.",
     "import": "Convert the original's saved_model.pth.",
     "train-classifier": "Train a classifier for evaluations.",
 }
