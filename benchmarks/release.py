@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from mezzotint.recipe.toml import from_toml, to_toml
+from mezzotint.recipe.toml import from_toml
 
 sys.path.insert(0, str(Path(__file__).parent))
 import machine
@@ -23,6 +23,7 @@ import mezzotint
 from mezzotint import weights
 from mezzotint.evaluation.evaluate import evaluate_model, reference_of
 from mezzotint.evaluation.report import to_markdown
+from mezzotint.export.card import measures, recipe_section
 from mezzotint.training.checkpoint import sha256
 from mezzotint.utils.assets import ASSETS
 
@@ -72,8 +73,7 @@ def card(name: str, file: Path, run: Path, moved: float, table: str) -> str:
         f"- half precision moves an image by {moved:.3f} of 255 levels of grey on average\n"
         f"- SHA-256: {sha256(file)}\n"
         f"- again: `make weights`\n\n"
-        f"## Measures\n\n{table}\n\n"
-        f"## Recipe\n\n```toml\n{to_toml(recipe)}```\n"
+        f"{measures(table)}\n{recipe_section(recipe)}"
     )
 
 

@@ -15,8 +15,8 @@ from mezzotint.cli import main
 from mezzotint.data import ImageData, ImageSpec
 from mezzotint.data.idx_sets import MNIST as mnist
 from mezzotint.data.samples import Samples, read_images
+from mezzotint.evaluation import document, matching
 from mezzotint.evaluation import evaluate as evaluation
-from mezzotint.evaluation import matching
 from mezzotint.evaluation.features import SHIPPED, extract_features, load_classifier
 from mezzotint.evaluation.inception import inception_fid
 from mezzotint.evaluation.measure import Reference, make_reference, measure
@@ -24,6 +24,8 @@ from mezzotint.loading import load
 from mezzotint.recipe.fields import RecipeError
 from mezzotint.recipe.schema import Data
 from mezzotint.registry import MEASURES
+from mezzotint.utils.assets import shipped
+from mezzotint.utils.files import sha256
 from models import random_model_file
 
 
@@ -343,6 +345,10 @@ def test_the_command_uses_a_shipped_model_as_a_classifier_too(
     with pytest.raises(SystemExit) as stopped:
         main([*words, "--count", "140", "--steps", "2", "--classify", "20"])
     assert stopped.value.code in (0, None)
+    found = document.read(out / "evaluation.json")
+    assert found["protocol"]["data"] == "mnist"
+    assert found["protocol"]["weights"]["sha256"] == sha256(shipped("models")["digits"])
+    assert document.markdown(found) == (out / "evaluation.md").read_text(encoding="utf-8")
     found = json.loads((out / "evaluation.json").read_text())
     assert found["protocol"]["source"] == "digits"
     assert (found["protocol"]["images"], found["protocol"]["sampling"]["steps"]) == (140, 2)

@@ -16,18 +16,23 @@ from .recipe.toml import nearest
 from .training.checkpoint import MODEL, latest_checkpoint
 from .utils.assets import shipped
 from .utils.device import pick_device, prepare
+from .utils.hub import PREFIX, fetch
 
 
 def find_weights(path: str | Path) -> Path:
     """Find the weights file of a model.
 
     Args:
-        path: weights file, run folder, checkpoint, or, if no such file exists, name of a shipped model.
+        path: weights file, run folder, checkpoint, or, if no such file exists, name of a shipped model; or
+            ``hf:OWNER/NAME`` or ``hf:OWNER/NAME@REVISION``, of the Hugging Face Hub, which is fetched once.
 
     Raises:
         FileNotFoundError: if there is none.
+        ValueError: if a name of the Hub is malformed or cannot be read.
     """
-    name = str(path)
+    name = path.as_posix() if isinstance(path, Path) else path
+    if name.startswith(PREFIX):
+        return fetch(name.removeprefix(PREFIX), MODEL)
     path = Path(path).expanduser()
     models = shipped("models")
     if path.is_file():
@@ -40,8 +45,8 @@ def find_weights(path: str | Path) -> Path:
         return models[name]
     if not path.exists():
         raise FileNotFoundError(
-            f"there is no model at {path}: give a run folder, a weights file, or a shipped model:"
-            f" {', '.join(models)}.{nearest(name, models)}"
+            f"there is no model at {path}: give a run folder, a weights file, hf:OWNER/NAME, or a shipped"
+            f" model: {', '.join(models)}.{nearest(name, models)}"
         )
     if (path / MODEL).is_file():
         return path / MODEL
@@ -60,7 +65,7 @@ def load(path: str | Path, device: str | None = None) -> Model:
     """Load a model.
 
     Args:
-        path: run folder, checkpoint, weights file, or name of a shipped model.
+        path: run folder, checkpoint, weights file, name of a shipped model, or ``hf:OWNER/NAME``.
         device: such as "cpu" or "cuda"; None for the best one of the machine.
 
     Returns:
@@ -68,7 +73,7 @@ def load(path: str | Path, device: str | None = None) -> Model:
 
     Raises:
         FileNotFoundError: if there is no model.
-        ValueError: if it is damaged.
+        ValueError: if it is damaged, or a name of the Hub is malformed or cannot be read.
     """
     prepare()
     tensors, recipe, spec = weights.read(find_weights(path))

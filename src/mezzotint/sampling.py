@@ -1,11 +1,19 @@
 """Sampling of many images, distributed over processes."""
 
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 from typing_extensions import Unpack
 
 from .data.samples import Samples
 from .model import Model, SamplingOptions
 from .utils.processes import processes
+
+MOST_COLUMNS = 64
+"""The most classes in a grid of samples; of a model with more, the first ones."""
+
+GRID_BATCH = 256
+"""Images of a grid that are sampled together."""
 
 
 def round_robin_labels(count: int, classes: int) -> list[int]:
@@ -19,6 +27,30 @@ def round_robin_labels(count: int, classes: int) -> list[int]:
         the labels.
     """
     return [k % classes for k in range(count)]
+
+
+def sample_grid(
+    model: Model, *, progress: bool
+) -> tuple[UInt8[Tensor, "images channels height width"], int]:
+    """Sample the images of a grid with one column for each class, always with the same noise.
+
+    It has four rows, or a single one if the model takes more than 50 steps.
+
+    Args:
+        model: the model.
+        progress: whether to show a progress bar.
+
+    Returns:
+        the images, row by row, and the number of columns.
+    """
+    classes = min(len(model.spec.classes), MOST_COLUMNS)
+    columns = classes or 8
+    rows = 4 if model.recipe.sampling.steps <= 50 else 1
+    count = columns * rows
+    labels = round_robin_labels(count, classes) if classes else None
+    number = None if classes else count
+    images = model.sample(labels, count=number, batch=min(count, GRID_BATCH), progress=progress)
+    return images, columns
 
 
 def sample_distributed(

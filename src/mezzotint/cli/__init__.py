@@ -39,6 +39,7 @@ VERBS = {
     "doctor": "Inspect a data set before training.",
     "info": "Describe a model or a recipe.",
     "export": "Take a model elsewhere: ONNX, diffusers, a page for the browser.",
+    "push": "Share a model on the Hugging Face Hub.",
     "import": "Convert the original's saved_model.pth.",
     "train-classifier": "Train a classifier for evaluations.",
 }

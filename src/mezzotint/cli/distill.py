@@ -42,7 +42,8 @@ def command_for(base: Recipe) -> Callable[..., None]:
         Parameters
         ----------
         model
-            The teacher: a run's folder, a weights file, or a shipped model's name; comes first.
+            The teacher: a run's folder, a weights file, a shipped model's name, or hf:OWNER/NAME of the
+            Hugging Face Hub; comes first.
         out
             Folder of the run; a new one under runs/ if not given. Never overwrites.
         """

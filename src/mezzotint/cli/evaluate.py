@@ -46,8 +46,8 @@ def evaluate(
     Parameters
     ----------
     what
-        A run's folder, a weights file or a shipped model's name; or images of any system: an .npz (images,
-        labels) or a folder of pictures, in folders by class.
+        A run's folder, a weights file, a shipped model's name, or hf:OWNER/NAME of the Hugging Face Hub; or
+        images of any system: an .npz (images, labels) or a folder of pictures, in folders by class.
     count
         Number of images to sample, the classes in turn; 10,000 if not given.
     seeds
@@ -156,6 +156,7 @@ def _evaluate_model(
     from .. import loading
     from ..evaluation import evaluate as evaluation
     from ..evaluation.matching import test_images_of
+    from ..utils.files import sha256
 
     weights = loading.find_weights(what)
     evaluation.is_main()  # under torchrun each process takes its device before a model is loaded
@@ -183,6 +184,7 @@ def _evaluate_model(
         source=str(what),
         **options,
     )
+    result.protocol |= {"data": section.name, "weights": {"sha256": sha256(weights)}}
     if extras.classify and test is not None:
         result.protocol["as_classifier"] = {"images": extras.classify, "draws_per_label": 8}
         result.values["as_classifier"] = [evaluation.classify(loaded, test, extras.classify)]

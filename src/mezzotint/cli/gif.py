@@ -52,7 +52,7 @@ def gif(
     Parameters
     ----------
     model
-        A run's folder or a weights file.
+        A run's folder, a weights file, a shipped model's name, or hf:OWNER/NAME of the Hugging Face Hub.
     labels
         Classes, by name or number; all if none is named.
     out

@@ -24,7 +24,8 @@ def info(what: str, /, *, recipe: bool = False) -> None:
     Parameters
     ----------
     what
-        A run's folder, a weights file or a shipped model's name; or a recipe's name or .toml file.
+        A run's folder, a weights file, a shipped model's name, or hf:OWNER/NAME of the Hugging Face Hub; or
+        a recipe's name or .toml file.
     recipe
         Show the recipe of that name, as `mezzotint train` takes it.
     """

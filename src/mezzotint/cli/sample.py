@@ -39,7 +39,7 @@ def sample(
     Parameters
     ----------
     model
-        A run's folder or a weights file.
+        A run's folder, a weights file, a shipped model's name, or hf:OWNER/NAME of the Hugging Face Hub.
     labels
         Classes, by name, or by position where no class is a number; all if none is given.
     count

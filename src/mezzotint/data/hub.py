@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from ..utils.classes import class_name, find_class, in_order, listed
+from ..utils.extras import missing
 from .decode import Broken
 from .folders import decode_listing
 from .images import ImageData, Split, check_labels
@@ -72,7 +73,7 @@ def from_hub(name: str, split: Split, frame: Frame, broken: Broken) -> ImageData
     try:
         import datasets
     except ImportError as error:
-        raise ValueError(f"hf:{name} needs a library: pip install 'mezzotint[datasets]'") from error
+        raise missing(f"hf:{name}", "datasets") from error
     path, _, configuration = name.partition(":")
     place = str(Path(path).expanduser()) if path.startswith("~") else path
     try:

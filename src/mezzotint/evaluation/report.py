@@ -1,4 +1,4 @@
-"""The result of an evaluation as JSON, as a table and as Markdown."""
+"""The result of an evaluation, and the files that it is written to."""
 
 import json
 import math
@@ -14,10 +14,9 @@ import torch
 
 from .. import __version__
 from ..data.samples import Samples
-from ..registry import MEASURES
 from ..utils.files import whole_file
 from ..utils.numbers import json_ready
-from .features import SHIPPED
+from .document import Row, markdown, rows
 from .measure import Measured, Reference
 
 
@@ -37,8 +36,8 @@ class Evaluation:
     protocol: dict[str, Any]
     shown: tuple[Samples, Measured] = field(repr=False)
 
-    def to_json(self) -> str:
-        """Return JSON with values, mean and standard deviation, floors and protocol."""
+    def document(self) -> dict[str, Any]:
+        """Return values, mean and standard deviation, floors and protocol, as in evaluation.json."""
         results = {
             name: {
                 "mean": statistics.fmean(values),
@@ -49,12 +48,15 @@ class Evaluation:
             for name, values in self.values.items()
         }
         confusion = self.shown[1].confusion
-        document = {
+        return {
             "results": results,
             "confusion": None if confusion is None else confusion.tolist(),
             "protocol": self.protocol,
         }
-        return json.dumps(json_ready(document), indent=1, allow_nan=False)
+
+    def to_json(self) -> str:
+        """Return :meth:`document` as JSON."""
+        return json.dumps(json_ready(self.document()), indent=1, allow_nan=False)
 
 
 def spread(values: Sequence[float]) -> float | None:
@@ -91,46 +93,12 @@ def common_protocol(samples: Samples, reference: Reference) -> dict[str, Any]:
 
 def to_markdown(evaluation: Evaluation) -> str:
     """Return the table and a summary of the protocol, in Markdown."""
-    protocol = evaluation.protocol
-    lines = ["| measure | mean | spread | floor |", "|---|---:|---:|---:|"]
-    for row in table(evaluation):
-        lines.append("| " + " | ".join(row[:4]) + " |")
-    sampling = protocol.get("sampling", {})
-    options = ", ".join(
-        f"{k} {v}" for k, v in sampling.items() if k in ("sampler", "steps", "guidance")
-    )
-    seeds = f", seeds {protocol['seeds']}" if "seeds" in protocol else ""
-    lines.append(
-        f"\n{protocol['images']:,} images{seeds}{', ' + options if options else ''};"
-        f" features {protocol['features']['network']}, SHA-256"
-        f" {protocol['features']['sha256'][:12]}; mezzotint {protocol['version']}, torch"
-        f" {protocol['torch']}, {protocol['hardware']}, {protocol['date']}.\n"
-    )
-    return "\n".join(lines)
+    return markdown(evaluation.document())
 
 
-def table(evaluation: Evaluation) -> list[tuple[str, str, str, str, str]]:
+def table(evaluation: Evaluation) -> list[Row]:
     """Return rows of text: measure, mean, standard deviation over seeds, floor, and what is better."""
-    rows: list[tuple[str, str, str, str, str]] = []
-    for key, values in evaluation.values.items():
-        measure = MEASURES[key]
-        digits = measure.decimals
-        mean = f"{statistics.fmean(values):.{digits}f}"
-        std = spread(values)
-        deviation = "" if std is None else f"{std:.{digits}f}"
-        floor = f"{evaluation.floor[key]:.{digits}f}" if key in evaluation.floor else ""
-        name = _display_name(key, measure.label, evaluation.protocol)
-        rows.append((name, mean, deviation, floor, measure.better))
-    return rows
-
-
-def _display_name(key: str, name: str, protocol: dict[str, Any]) -> str:
-    """The name of a measure; "digit-FID" only for distances in the shipped classifiers' features."""
-    role = "witness" if key.endswith("_witness") else "features"
-    network: str = protocol[role]["network"]
-    if not key.startswith("digit_fid") or network in SHIPPED.values():
-        return name
-    return f"Frechet distance, {network}"
+    return rows(evaluation.document())
 
 
 def write(evaluation: Evaluation, folder: Path) -> list[Path]:

@@ -1,1 +1,1 @@
-"""Conversion from file formats of other projects."""
+"""Other formats and places: checkpoints of other projects, the Hugging Face Hub."""

@@ -26,7 +26,7 @@ from ..model import Model
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe
 from ..recipe.toml import to_toml
-from ..sampling import round_robin_labels
+from ..sampling import sample_grid
 from ..training.checkpoint import MODEL, save_checkpoint
 from ..training.log import MetricsLog
 from ..training.sharding import all_whole
@@ -38,12 +38,6 @@ from ..utils.processes import without_variables
 from ..utils.signals import Stopped
 from ..viz.curves import save_loss_curve
 from ..viz.grids import tile, to_pillow
-
-MOST_COLUMNS = 64
-"""The most classes in a grid of samples; of a model with more, the first ones."""
-
-BATCH = 256
-"""Images of a grid that are sampled together."""
 
 
 class RunFolder:
@@ -155,14 +149,7 @@ class RunFolder:
         """
         network = state.sampling_network
         training = network.training
-        model = self._model(network)
-        classes = min(len(self.trainer.spec.classes), MOST_COLUMNS)
-        columns = classes or 8
-        rows = 4 if self.recipe.sampling.steps <= 50 else 1
-        count = columns * rows
-        labels = round_robin_labels(count, classes) if classes else None
-        number = None if classes else count
-        images = model.sample(labels, count=number, batch=min(count, BATCH), progress=self.writes)
+        images, columns = sample_grid(self._model(network), progress=self.writes)
         network.train(training)
         self.drawn_step = state.step
         if self.writes:
