@@ -35,7 +35,7 @@ VERBS = {
     "forward": "Show the forward process: noise added to an image.",
     "doctor": "Inspect a data set before training.",
     "info": "Describe a model or a recipe.",
-    "import": "Convert the original's saved_model.pth.",
+    "import": "Convert the original's saved_model.pth, or a folder of diffusers.",
     "train-classifier": "Train a classifier for evaluations.",
 }
 
