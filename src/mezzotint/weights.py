@@ -4,8 +4,10 @@ It contains everything that sampling needs, and reading it never runs code.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
@@ -100,6 +102,22 @@ def read_header(path: Path) -> tuple[Recipe, ImageSpec]:
     return _parse(path, metadata)
 
 
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of any safetensors file.
+
+    Args:
+        path: file to read.
+
+    Returns:
+        The tensors by name.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    _, tensors = _open(path, with_tensors=True)
+    return tensors
+
+
 def _open(path: Path, with_tensors: bool) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
@@ -120,9 +138,7 @@ def _parse(path: Path, metadata: dict[str, str]) -> tuple[Recipe, ImageSpec]:
             f"{path} is of format {metadata.get('mezzotint')}, not {FORMATS[-1]}: update mezzotint"
         )
     try:
-        images = json.loads(metadata["images"])
-        spec = ImageSpec(tuple(images["size"]), images["channels"], tuple(images["classes"]))
-        _check_spec(spec)
+        spec = parse_spec(json.loads(metadata["images"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"the header of {path} does not describe images: {error!r}") from error
     try:
@@ -131,8 +147,19 @@ def _parse(path: Path, metadata: dict[str, str]) -> tuple[Recipe, ImageSpec]:
         raise ValueError(f"{path} has a header that makes no sense: {error}") from error
 
 
-def _check_spec(spec: ImageSpec) -> None:
-    """Refuse what a stranger's header might say."""
+def parse_spec(images: Mapping[str, Any]) -> ImageSpec:
+    """The shape and classes of images, from what a file says of them.
+
+    Args:
+        images: "size" (height, width), "channels" and "classes"; from a stranger, perhaps.
+
+    Returns:
+        The same as an object.
+
+    Raises:
+        ValueError, KeyError, TypeError: if this does not describe images.
+    """
+    spec = ImageSpec(tuple(images["size"]), images["channels"], tuple(images["classes"]))
     numbers = (*spec.size, spec.channels)
     if len(spec.size) != 2 or not all(type(n) is int and 0 < n <= 65_536 for n in numbers):
         raise ValueError(f"size {spec.size} and {spec.channels} channels")
@@ -140,3 +167,4 @@ def _check_spec(spec: ImageSpec) -> None:
         raise ValueError("classes are names")
     if len(set(spec.classes)) != len(spec.classes):
         raise ValueError("two classes have the same name")
+    return spec

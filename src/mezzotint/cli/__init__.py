@@ -40,7 +40,7 @@ VERBS = {
     "info": "Describe a model or a recipe.",
     "export": "Take a model elsewhere: ONNX, diffusers, a page for the browser.",
     "push": "Share a model on the Hugging Face Hub.",
-    "import": "Convert the original's saved_model.pth.",
+    "import": "Convert the original's saved_model.pth, or a folder of diffusers.",
     "train-classifier": "Train a classifier for evaluations.",
 }
 

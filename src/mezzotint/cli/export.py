@@ -46,10 +46,9 @@ def diffusers(model: Path, /, *, out: Path) -> None:
         A folder, new or empty.
     """
     from ..export.diffusers import export_diffusers
-    from ..loading import load
 
     folder = output_folder(out)
-    export_diffusers(load(model, "cpu"), folder)
+    export_diffusers(model, folder)
     print(folder)
 
 

@@ -244,6 +244,23 @@ def from_toml(text: str, name: str = "the recipe") -> Recipe:
     Raises:
         RecipeError: if the text is not valid TOML, or not a valid recipe.
     """
-    values = parse_toml(text, name)
+    return from_dict(parse_toml(text, name), name)
+
+
+def from_dict(values: Mapping[str, Any], name: str = "the recipe") -> Recipe:
+    """A whole recipe from nested dictionaries, as :func:`from_toml` reads it from their TOML.
+
+    Args:
+        values: nested keys and values.
+        name: of their file, for errors.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: if it is not a valid recipe.
+    """
+    if not isinstance(values, Mapping):
+        raise RecipeError(f"{name} is a section of keys, not the value {values!r}")
     check_format(values.get("format", 1), name)
     return override(Recipe(), upgrade(values))
