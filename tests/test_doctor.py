@@ -11,6 +11,12 @@ from common import tiny_data
 from mezzotint.cli import main
 from mezzotint.data import ImageData
 from mezzotint.data.inspect import concerns, inspect_files
+from mezzotint.training import calibration
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "SECONDS", 0.05)
 
 
 def test_copies_mirror_images_and_blanks_are_counted() -> None:

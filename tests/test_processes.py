@@ -155,6 +155,23 @@ def test_a_run_on_two_processes_writes_once_and_resumes_with_the_same_bits(
             torch.testing.assert_close(alone[name], tensor, rtol=1e-3, atol=1e-3, msg=name)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["none", "full"])
+def test_two_processes_say_together_what_is_left_of_a_run(
+    data: Path, tmp_path: Path, sharding: str
+) -> None:
+    training = {"steps": 6, "save_every": 2, "sharding": sharding}
+    recipe = tiny_recipe(data={"name": f"npz:{data}"}, training=training)
+    run = as_if_killed(train(recipe, tmp_path / "whole"), tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    words = ["-m", "mezzotint", "train", "--resume", "run", "--dry-run"]
+    ran = torchrun(words, tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("after 4 that are done") == 1
+    assert "on 2 processes" in ran.stdout
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
 @pytest.mark.parametrize("few_step", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_two_processes_refine_and_resume_with_the_same_bits(
     tmp_path: Path, data: Path, few_step: bool

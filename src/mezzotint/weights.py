@@ -60,13 +60,18 @@ def save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> No
         tensors: tensors by name, in any memory format and on any device.
         metadata: strings of the header by key.
     """
+    path.write_bytes(content_of(tensors, metadata))
+
+
+def content_of(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """The content of a safetensors file; see :func:`save`."""
     cpu_tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     content = serialize(cpu_tensors, metadata or None)
     # The library writes the keys of the header in random order; sorting makes equal models equal files.
     size = int.from_bytes(content[:8], "little")
     head = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True).encode()
     head += b" " * (-len(head) % 8)
-    path.write_bytes(len(head).to_bytes(8, "little") + head + content[8 + size :])
+    return len(head).to_bytes(8, "little") + head + content[8 + size :]
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], Recipe, ImageSpec]:

@@ -29,7 +29,9 @@ def student_of(model: str) -> Recipe:
 def command_for(base: Recipe) -> Callable[..., None]:
     """The command ``distill`` with a flag for each field of ``base``."""
 
-    def distill(model: str, /, *, out: Path | None = None, **flags: Any) -> None:
+    def distill(
+        model: str, /, *, out: Path | None = None, dry_run: bool = False, **flags: Any
+    ) -> None:
         """Make a trained model fast: one to four network evaluations per image.
 
             mezzotint distill digits
@@ -46,8 +48,10 @@ def command_for(base: Recipe) -> Callable[..., None]:
             Hugging Face Hub; comes first.
         out
             Folder of the run; a new one under runs/ if not given. Never overwrites.
+        dry_run
+            Say what training would take, in memory, disk and time, or why it would not begin; write nothing.
         """
-        train_onward(base, model, out, flags)
+        train_onward(base, model, out, dry_run, flags)
 
     return with_flags(distill, recipe_flags(base))
 

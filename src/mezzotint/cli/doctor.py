@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..recipe.presets import find
 from ..recipe.schema import Recipe
 from ..recipe.toml import override
 from ..utils.console import printable
+from ..utils.numbers import duration
 
 if TYPE_CHECKING:
     from ..data import ImageData
@@ -152,44 +153,27 @@ def _images(data: "ImageData", recipe: Recipe) -> None:
 def _training(recipe: Recipe, data: "ImageData") -> None:
     """What training would take, from a few steps of it."""
     from ..runs.train import make_trainer
+    from ..training.calibration import calibrate
 
-    rates: list[float] = []
-
-    def note(entry: dict[str, Any]) -> None:
-        rates.append(entry["images_per_second"])
-
-    # What a distillation or a refinement costs beside is not known without its model.
-    denoising = {"name": "denoising"}
-    short = override(
-        recipe,
-        {
-            "objective": denoising,
-            "training": {"steps": 4, "log_every": 1, "warmup": 0},
-            "sampling": {"sampler": "dpm++"},
-        },
-    )
-    trainer = make_trainer(short, data)
-    trainer.run(log=note)
+    # What a distillation or a refinement takes beside is not known without its model; --dry-run knows it.
+    plain = {
+        "objective": {"name": "denoising"},
+        "training": {"compile": False},
+        "sampling": {"sampler": "dpm++"},
+    }
+    trainer = make_trainer(override(recipe, plain), data)
+    cost = calibrate(trainer)
     steps = recipe.training.steps
     batch = recipe.training.batch
-    seconds = steps * batch / max(rates)
-    rate = max(rates)
-    count = sum(p.numel() for p in trainer.state.network.parameters())
-    copies = 5 if recipe.training.ema else 4  # weights, gradients, two moments, and the average
+    count = sum(cost.parameters.values())
+    megabytes = sum(cost.memory.values()) / 1e6
     print(
-        f"recipe:    {recipe.name}: {count:,} parameters, {4 * count * copies / 1e6:,.0f} MB with"
-        f" gradients and moments"
+        f"recipe:    {recipe.name}: {count:,} parameters, {megabytes:,.0f} MB of memory in training"
     )
     print(
-        f"training:  {steps:,} steps of {batch}, {steps * batch / len(data):.1f} epochs, at {rate:.0f}"
-        f" images/s: {_duration(seconds)} on {trainer.device}"
+        f"training:  {steps:,} steps of {batch}, {steps * batch / len(data):.1f} epochs, at"
+        f" {batch / cost.seconds:.0f} images/s: {duration(cost.seconds * steps)} on {trainer.device}"
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
 def command(tokens: Sequence[str]) -> Callable[..., None]:

@@ -51,7 +51,7 @@ def edit(
         cpu, cuda, mps, ...; the best there is if not given.
     """
     from ..loading import load
-    from .pictures import read_image
+    from .inputs import read_image
 
     output = Output("edit", out, scale, seed, count)
     loaded = load(model, device)

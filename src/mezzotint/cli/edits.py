@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..recipe.fields import RecipeError
 from .common import parse_labels, set_values
-from .pictures import FILMS, columns_of, film_of, result_file, save_film, save_images
+from .pictures import (
+    FILMS,
+    columns_of,
+    film_of,
+    kind_of_output,
+    result_file,
+    write_film,
+    write_grid,
+    write_npz,
+)
 
 if TYPE_CHECKING:
     from ..editing import Edit
@@ -75,16 +84,19 @@ def draw(
     path = output.path(total * math.prod(model.spec.shape))
     columns = output.count if labels is not None and output.count > 1 else columns_of(total)
     count = output.count if labels is None else None
+    kind = kind_of_output()
     scale = output.scale or 4
     options = set_values(flags)
     if path.suffix.lower() in FILMS:
         trajectory = model.trajectory(
             labels, count=count, seed=output.seed, edit=edit, progress=True, **options
         )
-        save_film(path, film_of(trajectory), columns, scale)
+        write_film(path, film_of(trajectory), columns, scale)
     else:
         images = model.sample(
             labels, count=count, seed=output.seed, edit=edit, progress=True, **options
         )
-        save_images(path, images, labels, columns, scale)
-    print(path)
+        if path.suffix.lower() == ".npz":
+            write_npz(path, images, labels)
+        else:
+            write_grid(path, images, columns, scale, kind)

@@ -7,6 +7,7 @@ from typing import Any
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe
 from ..recipe.toml import override, to_dict
+from .dry_run import say_forecast
 from .flags import nested
 from .train import run_until_stopped, say_done
 
@@ -32,8 +33,14 @@ def onward(base: Recipe, initial: Recipe) -> Recipe:
     return override(base, changes)
 
 
-def train_onward(base: Recipe, model: str, out: Path | None, flags: Mapping[str, Any]) -> None:
-    """Train ``base``, which was made for a model, with what flags change in it."""
+def train_onward(
+    base: Recipe, model: str, out: Path | None, dry_run: bool, flags: Mapping[str, Any]
+) -> None:
+    """Train ``base``, which was made for a model, with what flags change in it, or say what that takes."""
     if base.initial_model != model:
         raise RecipeError(f"the model {model!r} cannot stand here: it comes first")
-    say_done(run_until_stopped(override(base, nested(flags)), out))
+    final = override(base, nested(flags))
+    if dry_run:
+        say_forecast(final, base, out)
+        return
+    say_done(run_until_stopped(final, out))

@@ -24,6 +24,9 @@ def forward(
         mezzotint forward ddpm 0 0.1 0.5 1 --label 3
         mezzotint forward ddpm --schedule cosine
 
+    In a terminal that can show pictures, the strip is shown too, or as many of its images as there
+    is room for; MEZZOTINT_PICTURES=0 or NO_COLOR in the environment switches that off.
+
     Parameters
     ----------
     recipe
@@ -46,6 +49,7 @@ def forward(
     from ..recipe.presets import as_recipe
     from ..utils.classes import file_names
     from .common import parse_labels
+    from .pictures import kind_of_output, write_grid
 
     chosen = as_recipe(recipe)
     if schedule is not None:
@@ -57,14 +61,13 @@ def forward(
         out = output_file(out, (".png",))
     if any(not 0 <= time <= 1 for time in times):
         raise RecipeError(f"times = {list(times)}: each must be from 0, clean, to 1, noise")
+    kind = kind_of_output()
     import torch
 
     from .. import build
     from ..diffusion.process import diffuse
     from ..utils import pixels
-    from ..utils.files import whole_file
     from ..utils.randomness import generator
-    from ..viz.grids import tile, to_pillow
 
     data = build.load_data(chosen.data)
     if label is None and data.classes:
@@ -81,9 +84,7 @@ def forward(
     strip = diffuse(clean, noise, build.make_schedule(chosen.diffusion).level(t))
     name = file_names([label])[0] if label else number
     out = out or Path(f"forward-{chosen.diffusion.schedule}-{name}.png")
-    with whole_file(out) as temporary:
-        to_pillow(tile(pixels.to_uint8(strip), len(t)), scale).save(temporary)
-    print(out)
+    write_grid(out, pixels.to_uint8(strip), len(t), scale, kind, even=True)
 
 
 def command(tokens: Sequence[str]) -> Callable[..., None]:

@@ -62,14 +62,15 @@ def info(what: str, /, *, recipe: bool = False) -> None:
 
 
 def _multiply_adds(model: "Model") -> int:
-    """Half the floating-point operations of one evaluation of one image."""
+    """Those of one evaluation of one image."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
+
+    from ..utils.counting import counted
 
     x = torch.zeros(1, *model.spec.shape)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with counted() as count, torch.no_grad():
         model.denoiser.output(x, torch.tensor(0.5, dtype=torch.float64), None)
-    return int(counter.get_total_flops() // 2)
+    return count.multiply_adds
 
 
 def command(tokens: Sequence[str]) -> Callable[..., None]:

@@ -57,7 +57,7 @@ def inpaint(
         cpu, cuda, mps, ...; the best there is if not given.
     """
     from ..loading import load
-    from .pictures import read_image, read_mask
+    from .inputs import read_image, read_mask
 
     output = Output("inpaint", out, scale, seed, count)
     loaded = load(model, device)

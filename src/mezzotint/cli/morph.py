@@ -57,12 +57,21 @@ def morph(
 
     from ..loading import load
     from ..utils.classes import file_names
-    from .pictures import FILMS, columns_of, result_file, save_film, save_images
+    from .pictures import (
+        FILMS,
+        columns_of,
+        kind_of_output,
+        result_file,
+        write_film,
+        write_grid,
+        write_npz,
+    )
 
     if scale is not None and (scale < 1 or (out is not None and out.suffix == ".npz")):
         raise RecipeError(f"scale = {scale}: pictures and films are enlarged, at least by 1")
     names = file_names([start, end])
     path = result_file(out, f"morph-{names[0]}-{names[1]}-seed{seed}.gif")
+    kind = kind_of_output()
     loaded = load(model, device)
     labels = parse_labels([start, end], loaded.spec.classes) or []
     images = loaded.morph(
@@ -70,10 +79,11 @@ def morph(
     )
     if path.suffix.lower() in FILMS:
         there_and_back = torch.cat([images, images[1:-1].flip(0)])
-        save_film(path, there_and_back[:, None], 1, scale or 4)
+        write_film(path, there_and_back[:, None], 1, scale or 4)
+    elif path.suffix.lower() == ".npz":
+        write_npz(path, images, None)
     else:
-        save_images(path, images, None, columns_of(frames), scale or 4)
-    print(path)
+        write_grid(path, images, columns_of(frames), scale or 4, kind)
 
 
 def command(tokens: Sequence[str]) -> Callable[..., None]:

@@ -1,27 +1,25 @@
-"""Pictures that verbs read and write."""
+"""Grids, arrays and films that a verb writes; grids are shown in the terminal where that can be done."""
 
 import math
+import os
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..recipe.fields import RecipeError
-from ..utils.console import printable, warn
 from ..utils.output import output_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..data import ImageSpec
-    from ..model import Model, Trajectory
+    from ..model import Trajectory
     from ..viz.animations import Format
+    from ..viz.terminal import Kind
 
 STILLS = (".png", ".npz")
 FILMS: "dict[str, Format]" = {".gif": "gif", ".webp": "webp", ".apng": "apng"}
 """Formats of films by the ending of the file."""
-
-PARTS = ("top", "bottom", "left", "right", "center")
-"""Masks that need no file."""
 
 
 def result_file(out: Path | None, default: str, size: int = 0) -> Path:
@@ -35,139 +33,85 @@ def result_file(out: Path | None, default: str, size: int = 0) -> Path:
     return output_file(out or Path(default), (*STILLS, *FILMS), size)
 
 
-def read_image(text: str, model: "Model") -> "Tensor":
-    """The image that a word of the command line names, in the size and channels of a model.
-
-    Args:
-        text: a picture file, or test:K for an image of the model's own test set.
-        model: the model.
-
-    Returns:
-        uint8 (channels, height, width).
+def kind_of_output() -> "Kind | None":
+    """How standard output shows pictures; None if it is no terminal, or shows none.
 
     Raises:
-        ValueError: if there is no such picture or image.
+        ValueError: if MEZZOTINT_PICTURES is neither 0 nor 1.
     """
-    import torch
+    from ..viz.terminal import terminal_kind
 
-    from ..data import Frame
-    from ..data.decode import read_header, read_picture
-
-    kind, colon, number = text.partition(":")
-    if kind == "test" and colon:
-        return _test_image(number, model)
-    path = Path(text).expanduser()
-    spec = model.spec
-    _, size = read_header(path)
-    if size != spec.size:
-        warn(f"{printable(text)}: {_sides(size)} pixels are brought to {_sides(spec.size)}")
-    frame = Frame(size=spec.size, background=model.recipe.data.background)
-    return torch.from_numpy(read_picture(path, spec.channels, frame).copy())
+    kind = terminal_kind(os.environ, getattr(sys.stdout, "encoding", None) or "utf-8")
+    return kind if sys.stdout is not None and sys.stdout.isatty() else None
 
 
-def _test_image(number: str, model: "Model") -> "Tensor":
-    from .. import build
-
-    data = build.load_data(model.recipe.data, "test")
-    if data.spec.shape != model.spec.shape:
-        raise RecipeError(f"test:{number}: the test images do not have the shape of the model's")
-    if not (number.isascii() and number.isdigit() and int(number) < len(data)):
-        raise RecipeError(f"test:{number}: test images are numbered 0 to {len(data) - 1}")
-    return data.images[int(number)]
-
-
-def read_mask(text: str, image: str, spec: "ImageSpec") -> "Tensor":
-    """The mask that a word of the command line names.
-
-    Args:
-        text: a picture file, white where to repaint, of the size of the image or of the model; or one of
-            PARTS.
-        image: the word that names the image.
-        spec: shape of the model's images.
-
-    Returns:
-        bool (height, width), True where to repaint.
-
-    Raises:
-        ValueError: if there is no such mask, or it has another size.
-    """
-    import torch
-
-    from ..data import Frame
-    from ..data.decode import read_header, read_picture
-
-    if text in PARTS:
-        return _part(text, spec.size)
-    path = Path(text).expanduser()
-    if not path.exists():
-        raise RecipeError(
-            f"mask = {printable(text)}: there is no such file, and it is none of {', '.join(PARTS)}"
-        )
-    _, size = read_header(path)
-    sizes = {spec.size}
-    if Path(image).expanduser().is_file():
-        sizes.add(read_header(Path(image).expanduser())[1])
-    if size not in sizes:
-        raise RecipeError(
-            f"mask = {printable(text)} has {_sides(size)} pixels: it must have"
-            f" {' or '.join(map(_sides, sorted(sizes)))}, as the image"
-        )
-    return torch.from_numpy(read_picture(path, 1, Frame(size=spec.size))[0] >= 128)
-
-
-def _part(name: str, size: tuple[int, int]) -> "Tensor":
-    """The half, or the square in the middle, that a word names."""
-    import torch
-
-    height, width = size
-    mask = torch.zeros(size, dtype=torch.bool)
-    rows = {"top": slice(height // 2), "bottom": slice(height // 2, None)}
-    columns = {"left": slice(width // 2), "right": slice(width // 2, None)}
-    if name == "center":
-        rows[name] = slice(height // 4, height - height // 4)
-        columns[name] = slice(width // 4, width - width // 4)
-    mask[rows.get(name, slice(None)), columns.get(name, slice(None))] = True
-    return mask
-
-
-def _sides(size: tuple[int, int]) -> str:
-    """(height, width) as people write it."""
-    return f"{size[1]}x{size[0]}"
-
-
-def save_images(
-    path: Path, images: "Tensor", labels: Sequence[int] | None, columns: int, scale: int
+def write_grid(
+    path: Path,
+    images: "Tensor",
+    columns: int,
+    scale: int,
+    kind: "Kind | None",
+    *,
+    even: bool = False,
 ) -> None:
-    """Write images as a grid or as arrays.
+    """Write a grid of images, show it in the terminal, and print its path.
 
     Args:
-        path: ending in .png or .npz.
-        images: uint8 (n, channels, height, width).
-        labels: classes (n,), if there are any.
-        columns: images in a row of the grid.
-        scale: enlargement of each pixel of the grid.
+        path: of the .png.
+        images: uint8 images (n, channels, height, width).
+        columns: images in a row.
+        scale: enlargement of each pixel in the file.
+        kind: how the terminal shows pictures; None for not at all.
+        even: whether those of a row that the terminal has no room for are left out evenly, not at its end.
     """
     from ..utils.files import whole_file
     from ..viz.grids import tile, to_pillow
 
     with whole_file(path) as temporary:
-        if path.suffix.lower() == ".npz":
-            _save_npz(temporary, images, labels)
-        else:
-            to_pillow(tile(images, columns), scale).save(temporary, format="PNG")
+        to_pillow(tile(images, columns), scale).save(temporary, format="PNG")
+    if kind is not None:
+        _show(images, columns, kind, even)
+    print(path)
 
 
-def _save_npz(path: Path, images: Any, labels: Sequence[int] | None) -> None:
+def _show(images: "Tensor", columns: int, kind: "Kind", even: bool) -> None:
+    """Print as many images of a grid as the terminal has room for."""
+    from ..viz.grids import tile
+    from ..viz.terminal import fitting, kitty_picture, terminal_picture
+
+    screen = shutil.get_terminal_size()
+    size = (screen.lines, screen.columns)
+    height, width = images.shape[2:]
+    shown, across = fitting(len(images), columns, (height, width), kind, size, even=even)
+    if not shown:
+        return
+    grid = tile(images[shown], across)
+    text = kitty_picture(grid) if kind == "kitty" else terminal_picture(grid, screen.columns, kind)
+    print(text, end="")
+
+
+def write_npz(path: Path, images: "Tensor", labels: Sequence[int] | None) -> None:
+    """Write images as arrays, and print the path.
+
+    Args:
+        path: of the .npz.
+        images: uint8 images (n, channels, height, width).
+        labels: classes (n,), if there are any.
+    """
     import numpy as np
+
+    from ..utils.files import whole_file
 
     arrays = {"images": images.numpy()}
     if labels is not None:
         arrays["labels"] = np.array(labels, np.int64)
-    np.savez_compressed(path, **arrays)
+    with whole_file(path) as temporary:
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+    print(path)
 
 
-def save_film(path: Path, frames: "Tensor", columns: int, scale: int) -> None:
-    """Write a film of a grid.
+def write_film(path: Path, frames: "Tensor", columns: int, scale: int) -> None:
+    """Write a film of a grid, and print its path.
 
     Args:
         path: ending in one of FILMS.
@@ -184,6 +128,7 @@ def save_film(path: Path, frames: "Tensor", columns: int, scale: int) -> None:
     film = torch.stack([tile(moment, columns) for moment in frames])
     with whole_file(path) as temporary:
         save_animation(temporary, film, format=FILMS[path.suffix.lower()], scale=scale)
+    print(path)
 
 
 def film_of(trajectory: "Trajectory") -> "Tensor":

@@ -32,7 +32,9 @@ def refined(model: str) -> Recipe:
 def command_for(base: Recipe) -> Callable[..., None]:
     """The command ``refine`` with a flag for each field of ``base``."""
 
-    def refine(model: str, /, *, out: Path | None = None, **flags: Any) -> None:
+    def refine(
+        model: str, /, *, out: Path | None = None, dry_run: bool = False, **flags: Any
+    ) -> None:
         """Improve a trained model, so that it needs no guidance.
 
             mezzotint refine runs/long
@@ -57,8 +59,10 @@ def command_for(base: Recipe) -> Callable[..., None]:
             the Hugging Face Hub; comes first.
         out
             Folder of the run; a new one under runs/ if not given. Never overwrites.
+        dry_run
+            Say what training would take, in memory, disk and time, or why it would not begin; write nothing.
         """
-        train_onward(base, model, out, flags)
+        train_onward(base, model, out, dry_run, flags)
 
     return with_flags(refine, recipe_flags(base))
 

@@ -34,7 +34,8 @@ def sample(
         mezzotint sample runs/digits --count 1000 --out digits.npz
 
     The same seed gives the same images, whatever the batch. Options left out are as the model's
-    recipe has them.
+    recipe has them. In a terminal that can show pictures, a .png is shown too, as far as there is
+    room; MEZZOTINT_PICTURES=0 or NO_COLOR in the environment switches that off.
 
     Parameters
     ----------
@@ -57,8 +58,7 @@ def sample(
     """
     from ..loading import load
     from ..model import MOST_IMAGES
-    from ..utils.files import whole_file
-    from ..viz.grids import tile, to_pillow
+    from .pictures import kind_of_output, write_grid, write_npz
 
     if not 1 <= count <= MOST_IMAGES:
         raise RecipeError(f"count = {count}: it must be from 1 to {MOST_IMAGES}")
@@ -68,6 +68,7 @@ def sample(
         raise RecipeError(f"scale = {scale}: only a .png is enlarged, not {out}")
     if out is not None:
         output_file(out, ENDINGS)
+    kind = kind_of_output()
     loaded = load(model, device)
     classes = parse_labels(labels, loaded.spec.classes)
     repeated = None if classes is None else [label for label in classes for _ in range(count)]
@@ -84,22 +85,11 @@ def sample(
         progress=True,
         **set_values(flags),
     )
-    with whole_file(path) as temporary:
-        if path.suffix.lower() == ".npz":
-            _save_npz(temporary, images, repeated)
-        else:
-            columns = count if repeated is not None and count > 1 else min(total, 10)
-            to_pillow(tile(images, columns), scale or 4).save(temporary, format="PNG")
-    print(path)
-
-
-def _save_npz(path: Path, images: Any, labels: list[int] | None) -> None:
-    import numpy as np
-
-    arrays = {"images": images.numpy()}
-    if labels is not None:
-        arrays["labels"] = np.array(labels, np.int64)
-    np.savez_compressed(path, **arrays)
+    if path.suffix.lower() == ".npz":
+        write_npz(path, images, repeated)
+        return
+    columns = count if repeated is not None and count > 1 else min(total, 10)
+    write_grid(path, images, columns, scale or 4, kind)
 
 
 def command(tokens: Sequence[str]) -> Callable[..., None]:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..recipe.fields import RecipeError
-from ..recipe.presets import find
+from ..recipe.presets import base_of, find
 from ..recipe.schema import Recipe
 from ..recipe.toml import from_toml, override
+from .dry_run import say_forecast
 from .flags import nested, recipe_flags, with_flags
 
 
@@ -73,6 +74,7 @@ def command_for(base: Recipe, named: str) -> Callable[..., None]:
         out: Path | None = None,
         resume: Path | None = None,
         changes: Literal["refuse", "allow"] = "refuse",
+        dry_run: bool = False,
         **flags: Any,
     ) -> None:
         """Train a model: a recipe, and what you want to be different.
@@ -81,9 +83,11 @@ def command_for(base: Recipe, named: str) -> Callable[..., None]:
             mezzotint train ddpm --steps 2000 --batch 32
             mezzotint train my.toml --out runs/mine
             mezzotint train --resume runs/mine
+            mezzotint train my.toml --dry-run
 
         Every key of the recipe is a flag; the defaults below are those of the recipe you name.
         A .toml file may say base = "ddpm" and name only what differs. Ctrl-C saves and stops.
+        --dry-run says what it would take, from a few steps; with --resume, for those that are left.
 
         Parameters
         ----------
@@ -95,11 +99,16 @@ def command_for(base: Recipe, named: str) -> Callable[..., None]:
             Folder of an earlier run to go on with; ends with the same bits as if never stopped.
         changes
             Whether a resumed run may differ from its recipe.
+        dry_run
+            Say what training would take, in memory, disk and time, or why it would not begin; write nothing.
         """
         if recipe is not None and (resume is not None or recipe != named):
             where = "a resumed run has its own" if resume else "it comes first, before all flags"
             raise RecipeError(f"the recipe {recipe!r} cannot stand here: {where}")
         final = override(base, nested(flags))
+        if dry_run:
+            say_forecast(final, base if resume else base_of(named), out, resume, changes)
+            return
         folder = run_until_stopped(final, out, resume, changes)
         say_done(folder)
 

@@ -183,6 +183,20 @@ def find(name: str) -> Recipe:
     )
 
 
+def base_of(name: str) -> Recipe:
+    """The named recipe that a recipe is defined by its differences from.
+
+    Args:
+        name: a key of RECIPES, which is its own, or the path of a ``.toml`` file that :func:`find` reads.
+
+    Returns:
+        The named recipe.
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    return RECIPES[read_toml(Path(name).expanduser()).get("base", "digits")]
+
+
 def as_recipe(recipe: str | Recipe, changes: Mapping[str, Any] | None = None) -> Recipe:
     """Return a recipe, by name or as it is, with changes.
 

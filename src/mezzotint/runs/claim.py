@@ -12,20 +12,26 @@ from ..recipe.schema import Recipe
 from ..utils.classes import file_names
 from ..utils.output import output_folder
 
+RUNS = Path("runs")
+"""Where runs go whose folder is not named."""
 
-def check_new(folder: Path) -> None:
+
+def check_new(folder: Path | None) -> None:
     """Refuse a folder that exists, because runs are never overwritten, or that cannot be made.
+
+    Args:
+        folder: of a new run; None for one in ``RUNS``.
 
     Raises:
         RecipeError: if the folder exists or cannot be made.
     """
-    if folder.exists():
+    if folder is not None and folder.exists():
         raise RecipeError(
             f"{folder} exists, and a run is never overwritten:"
             f" continue it with --resume {folder}, or choose another --out"
         )
     try:
-        output_folder(folder)
+        output_folder(folder or RUNS)
     except ValueError as error:
         raise RecipeError(str(error)) from None
 
@@ -66,7 +72,7 @@ def _make(recipe: Recipe) -> Path:
     name = f"{file_names([recipe.name])[0]}-{time.strftime('%Y%m%d-%H%M%S')}"
     number = 1
     while True:
-        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        folder = RUNS / (name if number == 1 else f"{name}-{number}")
         try:
             folder.mkdir(parents=True)
             return folder

@@ -54,13 +54,17 @@ class InitialModel:
                 np.savez_compressed(file, images=self.samples.numpy())
 
 
-def find_initial(recipe: Recipe, spec: ImageSpec, folder: Path | None) -> InitialModel | None:
+def find_initial(
+    recipe: Recipe, spec: ImageSpec, folder: Path | None, *, most: int | None = None
+) -> InitialModel | None:
     """The model that a recipe distills or refines.
 
     Args:
         recipe: its ``[objective]`` names the model.
         spec: of the images to train on.
         folder: of a run to resume; copies of the model and its samples there are preferred.
+        most: largest number of images to sample for a refinement, or one of each class if that is more; None
+            for as many as the recipe says.
 
     Returns:
         The model; None if the recipe begins from random weights.
@@ -96,7 +100,10 @@ def find_initial(recipe: Recipe, spec: ImageSpec, folder: Path | None) -> Initia
     samples = None if folder is None else _broadcast(lambda: _saved_samples(folder))
     if samples is None:
         model = from_parts(initial_recipe, spec, tensors, device)
-        samples = sample_distributed(model, objective.images, recipe.seed, guidance=1.0).images
+        number = objective.images
+        if most is not None:
+            number = min(number, max(most, len(spec.classes)))
+        samples = sample_distributed(model, number, recipe.seed, guidance=1.0).images
     return InitialModel(path, denoiser, torch.as_tensor(samples))
 
 

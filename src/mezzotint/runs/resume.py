@@ -69,7 +69,14 @@ def check_resume(folder: Path, recipe: Recipe, changes: str) -> None:
         )
 
 
-def load_newest(trainer: Trainer, folder: Path, changes: str, log: Callable[[str], None]) -> None:
+def load_newest(
+    trainer: Trainer,
+    folder: Path,
+    changes: str,
+    log: Callable[[str], None],
+    *,
+    restore: bool = True,
+) -> None:
     """Set a trainer to the newest valid checkpoint of a run.
 
     Args:
@@ -77,12 +84,16 @@ def load_newest(trainer: Trainer, folder: Path, changes: str, log: Callable[[str
         folder: of the run.
         changes: "allow", if the classes may have other names than before.
         log: called with messages, a line at a time.
+        restore: whether a checkpoint whose replacement was interrupted is restored first; if not, nothing is
+            written.
 
     Raises:
         RecipeError: if there is no valid checkpoint, or its classes are not those of the data.
     """
     group = trainer.processes
-    newest = latest_checkpoint(folder / "checkpoints") if group.is_main else None
+    newest = None
+    if group.is_main:
+        newest = latest_checkpoint(folder / "checkpoints", restore=restore)
     checkpoint = group.from_main(newest)  # all load the one that the first process chooses
     if checkpoint is None:
         raise RecipeError(f"{folder} holds no whole checkpoint to resume from")

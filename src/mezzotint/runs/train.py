@@ -47,31 +47,18 @@ def train(
         StoppedBySignal: after SIGINT or SIGTERM, when the state is saved.
     """
     prepare()
-    if recipe is None:
-        recipe = "digits" if resume is None else recipe_of_run(Path(resume).expanduser())
-    recipe = as_recipe(recipe)
-    check_tracker(recipe.training.tracker)
-    out = Path(out).expanduser() if out is not None else None
-    resume = Path(resume).expanduser() if resume is not None else None
-    if resume is not None:
-        if out is not None:
-            raise RecipeError("a resumed run goes on in its own folder: leave out --out")
-        check_resume(resume, recipe, changes)
-    elif out is not None:
-        check_new(out)
+    recipe, out, resume = check_request(recipe, out, resume, changes)
     group = processes()
     if not group.is_main:
-        log = _silent
-    with group.main_first():  # it decodes pictures into the cache, if necessary
-        data = build.load_data(recipe.data)
-    counts = ", ".join(f"{name} {count:,}" for name, count in data.counts().items())
-    log(f"{len(data):,} images of {data.size[0]}x{data.size[1]}x{data.channels}; {counts}")
+        log = silent
+    data = open_images(recipe)
+    log(in_words(data))
     for warning in data.warnings():
         log(f"warning: {warning}")
     initial = find_initial(recipe, data.spec, resume)
     trainer = make_trainer(recipe, data, initial)
     with ExitStack() as stack:
-        folder = _claim(stack, group, recipe, out, resume)
+        folder = claim_folder(stack, group, recipe, out, resume)
         if resume is not None:
             load_newest(trainer, folder, changes, log)
         if group.is_main and (difference := record_data(data, folder)):
@@ -90,14 +77,76 @@ def train(
     return folder
 
 
-def _claim(
+def check_request(
+    recipe: str | Recipe | None,
+    out: str | Path | None,
+    resume: str | Path | None,
+    changes: str,
+) -> tuple[Recipe, Path | None, Path | None]:
+    """Check what is to be trained, and where, before the data are opened.
+
+    Args:
+        recipe: see :func:`train`.
+        out: see :func:`train`.
+        resume: see :func:`train`.
+        changes: see :func:`train`.
+
+    Returns:
+        The recipe, the folder of a new run, if one was named, and the folder to resume.
+
+    Raises:
+        RecipeError: if they do not match, or the folder cannot be made.
+    """
+    if recipe is None:
+        recipe = "digits" if resume is None else recipe_of_run(Path(resume).expanduser())
+    recipe = as_recipe(recipe)
+    check_tracker(recipe.training.tracker)
+    out = Path(out).expanduser() if out is not None else None
+    resume = Path(resume).expanduser() if resume is not None else None
+    if resume is None:
+        check_new(out)
+        return recipe, out, None
+    if out is not None:
+        raise RecipeError("a resumed run goes on in its own folder: leave out --out")
+    check_resume(resume, recipe, changes)
+    return recipe, None, resume
+
+
+def open_images(recipe: Recipe) -> ImageData:
+    """The images of a recipe; the main process decodes pictures into the cache, if necessary."""
+    with processes().main_first():
+        return build.load_data(recipe.data)
+
+
+def in_words(data: ImageData) -> str:
+    """How many images there are, of which size, and how many of each class."""
+    counts = ", ".join(f"{name} {count:,}" for name, count in data.counts().items())
+    size = f"{data.size[0]}x{data.size[1]}x{data.channels}"
+    return f"{len(data):,} images of {size}; {counts or 'no classes'}"
+
+
+def claim_folder(
     stack: ExitStack,
     group: Processes,
     recipe: Recipe,
     out: Path | None,
     resume: Path | None,
 ) -> Path:
-    """The folder of the run, locked by the main process until the stack closes."""
+    """The folder of the run, locked by the main process until the stack closes.
+
+    Args:
+        stack: what unlocks the folder in the end.
+        group: the processes of the run, all of which must call this.
+        recipe: of the run; its name is part of that of a new folder.
+        out: a new folder; None for one under runs/.
+        resume: folder to resume instead.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RecipeError: if it cannot be made, or another run uses it.
+    """
     folder: Path | None = None
     fault = ""
     if group.is_main:
@@ -141,7 +190,7 @@ def make_trainer(recipe: Recipe, data: ImageData, initial: InitialModel | None =
     return Trainer(denoiser, objective, data, recipe.training, seed=recipe.seed, title=recipe.name)
 
 
-def _silent(text: str) -> None:
+def silent(text: str) -> None:
     """The log of all processes but the first."""
 
 

@@ -57,6 +57,21 @@ def save_checkpoint(
     return path
 
 
+def checkpoint_size(state: TrainingState, header: Mapping[str, str]) -> tuple[int, int]:
+    """The bytes that a checkpoint takes on a disk; if weights are sharded, all processes must call this.
+
+    Args:
+        state: a state after at least one step, when the optimizer has its moments.
+        header: header of the weights file; see :func:`weights.header`.
+
+    Returns:
+        bytes of the weights file and of the file with everything else.
+    """
+    sampling_weights = all_whole(state.sampling_network.state_dict())
+    model = len(weights.content_of(sampling_weights, dict(header)))
+    return model, len(weights.content_of(state.tensors(), {}))
+
+
 def _prune(folder: Path, newest: Path, keep: int) -> None:
     """Delete all but the ``keep`` newest valid checkpoints, and the leftovers of killed processes."""
     valid = [newest]
@@ -97,12 +112,17 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def whole_checkpoints(folder: Path) -> Iterator[Path]:
+def whole_checkpoints(folder: Path, *, restore: bool = True) -> Iterator[Path]:
     """The checkpoints whose files match their manifests, newest first.
 
     Damaged ones are skipped, with a message on standard error.
+
+    Args:
+        folder: of all checkpoints of a run.
+        restore: whether one whose replacement was interrupted is restored first; if not, nothing is written.
     """
-    restore_interrupted(folder)
+    if restore:
+        restore_interrupted(folder)
     for path in _checkpoints(folder):
         if read_manifest(path) is not None:
             yield path
@@ -110,9 +130,9 @@ def whole_checkpoints(folder: Path) -> Iterator[Path]:
             warn(f"skipping {path}: it is damaged")
 
 
-def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest valid checkpoint, or None."""
-    return next(whole_checkpoints(folder), None)
+def latest_checkpoint(folder: Path, *, restore: bool = True) -> Path | None:
+    """The newest valid checkpoint, or None; for ``restore`` see :func:`whole_checkpoints`."""
+    return next(whole_checkpoints(folder, restore=restore), None)
 
 
 def load_checkpoint(path: Path, state: TrainingState) -> None:

@@ -36,6 +36,12 @@ def shard(network: nn.Module, device: torch.device, processes: int) -> None:
     fully_shard(network, mesh=mesh, reshard_after_forward=True)
 
 
+def local(tensor: Tensor) -> Tensor:
+    """This process's part of a tensor, which is all of it if it is not sharded."""
+    part = getattr(tensor, "to_local", None)
+    return tensor if part is None else part()
+
+
 def whole(tensor: Tensor) -> Tensor:
     """The full tensor, gathered from all processes if it is sharded; all of them must call this."""
     gather = getattr(tensor, "full_tensor", None)

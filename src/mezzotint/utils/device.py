@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -84,6 +85,33 @@ def pick_device(name: str | None = None) -> torch.device:
     if (device.index or 0) >= count:
         raise ValueError(f"device {name!r} is not available: of {device.type} there are {count}")
     return device
+
+
+def finish(device: torch.device) -> None:
+    """Wait until a device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """The most bytes that this process has held at once.
+
+    Args:
+        device: a GPU, whose own memory is meant, or the CPU: all memory of the process.
+
+    Returns:
+        The number of bytes; None where the system does not tell.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if device.type != "cpu" or not status.is_file():
+        return None
+    values = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    peak = values.get("VmHWM")
+    return None if peak is None else int(peak.split()[0]) * 1024
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,21 @@ def output_folder(folder: Path, names: Sequence[str] = (), size: int = 0) -> Pat
     return folder
 
 
+def free_space(path: Path) -> tuple[Path, int]:
+    """The room on the disk where a file or folder is, or is to be made.
+
+    Args:
+        path: of it.
+
+    Returns:
+        the nearest of the folders above that is there, and its free bytes.
+    """
+    place = path.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    return place, shutil.disk_usage(place).free
+
+
 def _check(out: Path, files: Sequence[Path], size: int) -> None:
     """Refuse ``out`` where one of its files could not be written."""
     for file in files:
@@ -72,7 +87,7 @@ def _check(out: Path, files: Sequence[Path], size: int) -> None:
         raise ValueError(
             f"out = {_name(out)} cannot be written: {_name(place)}: {error.strerror}"
         ) from None
-    free = shutil.disk_usage(place).free
+    free = free_space(place)[1]
     if free < size:
         raise ValueError(
             f"out = {_name(out)} needs about {size / 1e6:,.1f} MB, and {_name(place)} has room for"
