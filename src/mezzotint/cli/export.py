@@ -76,10 +76,13 @@ def page(*models: Path, out: Path, single_file: bool = False, runtime: Path | No
     from ..export.onnx import require_onnx
     from ..export.page import export_page
     from ..loading import load
+    from ..utils.classes import file_names
 
     require_onnx()
     folder = output_folder(out)
-    export_page([load(model, "cpu") for model in models], folder, single_file, runtime)
+    names = file_names([model.stem for model in models])
+    loaded = {name: load(model, "cpu") for name, model in zip(names, models, strict=True)}
+    export_page(loaded, folder, single_file=single_file, runtime=runtime)
     print(folder / "index.html")
 
 

@@ -26,6 +26,7 @@ from ..recipe.toml import to_toml
 from ..registry import GRIDS, PARAMETRIZATIONS
 from ..samplers import make_grid
 from ..samplers.grids import is_list
+from ..utils.extras import missing
 from ..utils.files import whole_file
 from ..utils.progress import bar
 
@@ -75,8 +76,8 @@ def export_onnx(
         the largest difference from torch's outputs, relative as TOLERANCE.
 
     Raises:
-        ModuleNotFoundError: if the extra ``onnx`` is not installed.
-        ValueError: if the exported network does not do what the model does; nothing is written then.
+        ValueError: if the extra ``onnx`` is not installed, or the exported network does not do what the model
+            does; nothing is written then.
     """
     require_onnx()
     with tempfile.TemporaryDirectory() as folder, bar("exporting", 3, unit="part") as shown:
@@ -102,12 +103,9 @@ def export_onnx(
 
 
 def require_onnx() -> None:
-    """Raise ModuleNotFoundError, in words, if the extra ``onnx`` is not installed."""
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
-    if missing:
-        raise ModuleNotFoundError(
-            f"the ONNX export needs {', '.join(missing)}: pip install 'mezzotint[onnx]'"
-        )
+    """Raise ValueError, in words, if the extra ``onnx`` is not installed."""
+    if any(find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")):
+        raise missing("the ONNX export", "onnx")
 
 
 def describe(model: Model, labels: LabelInput = "index") -> dict[str, Any]:

@@ -1,0 +1,183 @@
+// What the visitor has chosen: read from the form, checked, written into a link, and as commands.
+"use strict";
+
+const LIMITS = { count: [1, 100], frames: [2, 100], guidance: [0, 20], strength: [0, 1] };
+const MOST_SEED = 2n ** 63n - 1n;
+const MOST_PICTURES = 100;
+
+/** The number in a field of the form. Throws an Error in words if it is none, or out of range. */
+function numberOf(name, text, whole) {
+  const [least, most] = LIMITS[name];
+  const value = String(text).trim() === "" ? NaN : Number(text);
+  if (!(value >= least && value <= most) || (whole && !Number.isInteger(value))) {
+    const kind = whole ? "a whole number" : "a number";
+    throw new Error(`${name} must be ${kind} from ${least} to ${most}, not "${text}".`);
+  }
+  return value;
+}
+
+/** A seed, as text, since JavaScript's numbers are too short for it. */
+function seedOf(text) {
+  const word = String(text).trim();
+  if (!/^\d{1,19}$/.test(word) || BigInt(word) > MOST_SEED) {
+    throw new Error(`The seed must be a whole number from 0 to ${MOST_SEED}, not "${word}".`);
+  }
+  return BigInt(word).toString();
+}
+
+/** Check what is wanted against the model. Throws an Error in words. */
+function checked(settings, models) {
+  const model = models.find((one) => one.name === settings.model);
+  if (!model) throw new Error(`There is no model "${settings.model}".`);
+  const classes = model.classes.length;
+  const labels = settings.labels.map(Number);
+  if (labels.some((label) => !Number.isInteger(label) || label < 0 || label >= classes)) {
+    throw new Error(`Classes are numbered 0 to ${classes - 1}.`);
+  }
+  if (!model.samplers.includes(settings.sampler)) {
+    throw new Error(`The model ${model.name} is not drawn with "${settings.sampler}".`);
+  }
+  const steps = Number(settings.steps);
+  if (!model.steps.includes(steps)) {
+    throw new Error(`steps must be one of ${model.steps.join(", ")}, not "${settings.steps}".`);
+  }
+  const request = {
+    task: settings.task,
+    model: model.name,
+    labels,
+    count: numberOf("count", settings.count, true),
+    seed: seedOf(settings.seed),
+    steps,
+    sampler: settings.sampler,
+    guidance: numberOf("guidance", settings.guidance, false),
+  };
+  if (Math.max(1, labels.length) * request.count > MOST_PICTURES) {
+    throw new Error(`At most ${MOST_PICTURES} pictures are drawn at once.`);
+  }
+  if (settings.task === "edit") {
+    request.strength = numberOf("strength", settings.strength, false);
+    request.image = settings.image;
+  }
+  if (settings.task === "inpaint") {
+    request.image = settings.image;
+    request.mask = settings.mask;
+    if (!settings.mask.some((value) => value)) {
+      throw new Error("Nothing is to be repainted: brush over a part of the picture first.");
+    }
+  }
+  if (settings.task === "morph") {
+    request.frames = numberOf("frames", settings.frames, true);
+    request.endSeed = seedOf(settings.endSeed);
+    request.end = classes ? Number(settings.end) : null;
+    request.labels = classes ? [Number(settings.start)] : [];
+    if (request.end === (request.labels[0] ?? null) && request.endSeed === request.seed) {
+      throw new Error("Both ends are the same picture: choose another class or another seed.");
+    }
+  }
+  return request;
+}
+
+const toText = (bytes) => btoa(String.fromCharCode(...bytes));
+
+/** A mask as text: eight pixels to a byte. */
+function packMask(mask) {
+  const packed = new Uint8Array(Math.ceil(mask.length / 8));
+  mask.forEach((value, i) => (packed[i >> 3] |= value ? 1 << (i & 7) : 0));
+  return toText(packed);
+}
+
+function unpackMask(text, length) {
+  const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return Uint8Array.from({ length }, (_, i) => (packed[i >> 3] >> (i & 7)) & 1);
+}
+
+/** All settings as the part of a link after #. */
+function toLink(settings) {
+  const words = new URLSearchParams();
+  for (const [name, value] of Object.entries(settings)) {
+    if (value === null || value === undefined) continue;
+    if (name === "image") words.set(name, toText(value));
+    else if (name === "mask") words.set(name, packMask(value));
+    else words.set(name, String(value));
+  }
+  return words.toString();
+}
+
+/** The settings of a link, as texts; images and masks as bytes. Wrong ones are left out. */
+function fromLink(hash) {
+  const settings = Object.fromEntries(new URLSearchParams(hash.replace(/^#/, "")));
+  try {
+    if (settings.image) {
+      settings.image = Uint8Array.from(atob(settings.image), (letter) => letter.charCodeAt(0));
+      if (settings.mask) settings.mask = unpackMask(settings.mask, settings.image.length);
+    } else {
+      delete settings.mask;
+    }
+  } catch {
+    delete settings.image;
+    delete settings.mask;
+  }
+  return settings;
+}
+
+const VERBS = { generate: "sample", compare: "sample", edit: "edit", inpaint: "inpaint", morph: "morph" };
+
+/** A word as a shell takes it. */
+const quoted = (word) => (/^[\w.+:-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+/** The command line that makes the same pictures. */
+function toCommand(request, model) {
+  const words = ["mezzotint", VERBS[request.task], model.name];
+  if (request.task === "edit") words.push("drawing.png");
+  if (request.task === "inpaint") words.push("picture.png", "mask.png");
+  const all = request.labels.length === model.classes.length && VERBS[request.task] === "sample";
+  if (!all || request.task === "morph") words.push(...request.labels.map((k) => quoted(model.classes[k])));
+  if (request.task === "morph") {
+    if (request.end !== null) words.push(quoted(model.classes[request.end]));
+    words.push("--frames", request.frames, "--end-seed", request.endSeed);
+  } else {
+    words.push("--count", request.count);
+  }
+  if (request.task === "edit") words.push("--strength", request.strength);
+  if (request.task === "inpaint") words.push("--method", model.fill_method);
+  words.push("--seed", request.seed, "--steps", request.steps);
+  if (!usesOwnSampler(request, model)) words.push("--sampler", request.sampler);
+  if (model.classes.length) words.push("--guidance", request.guidance);
+  return words.join(" ");
+}
+
+/** Whether the way of filling in has a sampler of its own. */
+const usesOwnSampler = (request, model) =>
+  request.task === "inpaint" && model.fill_method.startsWith("repaint");
+
+/** Python that makes the same pictures. */
+function toPython(request, model) {
+  const options = [`seed=${request.seed}`, `steps=${request.steps}`];
+  if (!usesOwnSampler(request, model)) options.push(`sampler="${request.sampler}"`);
+  if (model.classes.length) options.push(`guidance=${request.guidance}`);
+  const repeated = request.labels.flatMap((label) => Array(request.count).fill(label));
+  const labels = repeated.length ? `[${repeated.join(", ")}]` : "None";
+  if (!repeated.length && request.task !== "morph") options.unshift(`count=${request.count}`);
+  const lines = ["import mezzotint", "", `model = mezzotint.load(${JSON.stringify(model.name)})`];
+  const bits = (name) => [
+    "import numpy as np, torch",
+    "from PIL import Image",
+    `${name} = torch.from_numpy(np.array(Image.open("${name}.png")))`,
+  ];
+  if (request.task === "morph") {
+    const [start, end] = [request.labels[0] ?? "None", request.end ?? "None"];
+    options.unshift(`frames=${request.frames}`, `end_seed=${request.endSeed}`);
+    lines.push(`images = model.morph(${start}, ${end}, ${options.join(", ")})`);
+  } else if (request.task === "edit") {
+    lines.push(...bits("drawing"), "drawing = drawing.reshape(-1, *drawing.shape[-2:])");
+    lines.push(`images = model.edit(drawing, ${request.strength}, ${labels}, ${options.join(", ")})`);
+  } else if (request.task === "inpaint") {
+    lines.push(...bits("picture"), "picture = picture.reshape(-1, *picture.shape[-2:])");
+    lines.push('mask = torch.from_numpy(np.array(Image.open("mask.png")))');
+    options.unshift(`method="${model.fill_method}"`);
+    lines.push(`images = model.inpaint(picture, mask, ${labels}, ${options.join(", ")})`);
+  } else {
+    lines.push(`images = model.sample(${labels}, ${options.join(", ")})`);
+  }
+  return lines.join("\n");
+}
