@@ -34,6 +34,7 @@ VERBS = {
     "inpaint": "Repaint a part of an image, so that it fits the rest.",
     "edit": "Turn an image into one of another class.",
     "morph": "Turn one sample into another, frame by frame.",
+    "studio": "Open a page to draw, mend and morph in.",
     "evaluate": "Measure the quality of a model or of images.",
     "forward": "Show the forward process: noise added to an image.",
     "doctor": "Inspect a data set before training.",

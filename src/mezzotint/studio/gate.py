@@ -1,0 +1,105 @@
+"""What a visitor may reach: the page, its files and the queue, with bodies of bounded size."""
+
+from collections.abc import Sequence
+from typing import Any
+
+API = "/gradio_api"
+LARGEST = 2**19
+"""Bytes of a request."""
+
+SECURITY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:;"
+    b" connect-src 'self'; base-uri 'none'; form-action 'none'"
+)
+HEADERS = [
+    (b"content-security-policy", SECURITY),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+]
+
+
+class Gate:
+    """Middleware that lets through what the page needs and nothing else of gradio's.
+
+    Args:
+        app: the application behind it.
+        files: names of the page's files.
+        hosts: names by which the server may be addressed, without ports; none for any.
+    """
+
+    def __init__(self, app: Any, files: Sequence[str], hosts: frozenset[str]) -> None:
+        self.app = app
+        self.hosts = hosts
+        self.allowed = {
+            ("GET", "/"),
+            ("HEAD", "/"),
+            *(("GET", f"/{name}") for name in files),
+            ("POST", f"{API}/queue/join"),
+            ("GET", f"{API}/queue/data"),
+            ("GET", f"{API}/startup-events"),  # gradio asks itself this when it starts
+        }
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request, or pass it on."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if self.hosts and _host(scope) not in self.hosts:
+            await _refuse(send, 421)
+            return
+        if (scope["method"], scope["path"]) not in self.allowed:
+            await _refuse(send, 404)
+            return
+        if scope["method"] == "POST":
+            body = await _body(receive)
+            if body is None:
+                await _refuse(send, 413)
+                return
+            receive = _again(body, receive)
+        await self.app(scope, receive, _with_headers(send))
+
+
+def _host(scope: Any) -> str:
+    """The name that a request is addressed to, without the port."""
+    name = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    return name.rsplit(":", 1)[0] if not name.endswith("]") else name
+
+
+async def _body(receive: Any) -> bytes | None:
+    """The body of a request; None if it is too large."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > LARGEST:
+            return None
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def _again(body: bytes, receive: Any) -> Any:
+    """A source of messages that gives a body which has been read."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def next_message() -> Any:
+        return messages.pop() if messages else await receive()
+
+    return next_message
+
+
+def _with_headers(send: Any) -> Any:
+    async def send_with_headers(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), *HEADERS]}
+        await send(message)
+
+    return send_with_headers
+
+
+async def _refuse(send: Any, status: int) -> None:
+    headers = [(b"content-type", b"text/plain")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"not here\n"})

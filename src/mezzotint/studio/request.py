@@ -1,0 +1,232 @@
+"""What a visitor may ask for. Every number is bounded, and a refusal is a sentence."""
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from ..recipe.fields import RecipeError
+from .shelf import Offer
+
+Task = Literal["generate", "edit", "inpaint", "morph"]
+
+MOST_PICTURES = 100
+MOST_FRAMES = 100
+MOST_GUIDANCE = 20.0
+MOST_SEED = 2**63 - 1
+LONGEST = 2**18
+"""Characters of a request."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked request.
+
+    Args:
+        task: what to do.
+        offer: the model.
+        labels: a class for each picture; None for pictures without one.
+        count: number of pictures.
+        seed: of the noise.
+        steps: of the sampler.
+        sampler: its name.
+        guidance: its strength.
+        image: to edit or to mend, uint8 (channels, height, width).
+        mask: where to mend, bool (height, width).
+        strength: of an edit.
+        ends: classes of the ends of a morph.
+        end_seed: of the last picture of a morph.
+        frames: of a morph.
+    """
+
+    task: Task
+    offer: Offer
+    labels: tuple[int, ...] | None
+    count: int
+    seed: int
+    steps: int
+    sampler: str
+    guidance: float
+    image: Tensor | None = None
+    mask: Tensor | None = None
+    strength: float = 1.0
+    ends: tuple[int | None, int | None] = (None, None)
+    end_seed: int = 0
+    frames: int = 2
+
+
+def parse_json(text: object) -> dict[str, Any]:
+    """The object that a request's text stands for.
+
+    Raises:
+        RecipeError: if it is too long, no JSON object, or holds NaN or infinity.
+    """
+    if not isinstance(text, str) or len(text) > LONGEST:
+        raise RecipeError(f"a request is a text of at most {LONGEST} characters")
+
+    def refuse(word: str) -> None:
+        raise RecipeError(f"a request holds {word}, which is no number")
+
+    try:
+        content = json.loads(text, parse_constant=refuse)
+    except RecipeError:
+        raise
+    except (ValueError, RecursionError):
+        raise RecipeError("a request is a JSON object") from None
+    if not isinstance(content, dict):
+        raise RecipeError("a request is a JSON object")
+    return content
+
+
+def parse_request(text: object, offers: Mapping[str, Offer]) -> Request:
+    """Check a request.
+
+    Args:
+        text: the request, as JSON.
+        offers: the models by name.
+
+    Returns:
+        the request.
+
+    Raises:
+        RecipeError: in a sentence that names the value and what is valid.
+    """
+    given = parse_json(text)
+    task = one_of(given, "task", get_args(Task))
+    offer = offers[one_of(given, "model", tuple(offers))]
+    labels = _labels(given.get("labels"), len(offer.spec.classes))
+    each = _number(given, "count", 1, MOST_PICTURES)
+    steps = _number(given, "steps", min(offer.steps), max(offer.steps))
+    if steps not in offer.steps:
+        raise RecipeError(f"steps = {steps}: it is one of {', '.join(map(str, offer.steps))}")
+    count = each * max(1, len(labels))
+    if task != "morph" and count > MOST_PICTURES:
+        raise RecipeError(f"{count} pictures: at most {MOST_PICTURES} are drawn at once")
+    fields: dict[str, Any] = {}
+    if task in ("edit", "inpaint"):
+        fields["image"] = _image(given.get("image"), offer)
+    if task == "edit":
+        fields["strength"] = _real(given, "strength", 0, 1)
+    if task == "inpaint":
+        fields["mask"] = _mask(given.get("mask"), offer)
+    if task == "morph":
+        fields["ends"] = _ends(labels, given.get("end"), len(offer.spec.classes))
+        fields["end_seed"] = _seed(given, "endSeed")
+        fields["frames"] = _number(given, "frames", 2, MOST_FRAMES)
+    return Request(
+        task=task,
+        offer=offer,
+        labels=tuple(label for label in labels for _ in range(each)) or None,
+        count=count,
+        seed=_seed(given, "seed"),
+        steps=steps,
+        sampler=one_of(given, "sampler", offer.samplers),
+        guidance=_real(given, "guidance", 0, MOST_GUIDANCE) if offer.spec.classes else 1.0,
+        **fields,
+    )
+
+
+def one_of(given: Mapping[str, Any], name: str, known: Sequence[str]) -> Any:
+    """One of several words of a request.
+
+    Args:
+        given: the request.
+        name: its key.
+        known: the words.
+
+    Returns:
+        the word.
+
+    Raises:
+        RecipeError: if it is none of them.
+    """
+    value = given.get(name)
+    if not isinstance(value, str) or value not in known:
+        raise RecipeError(f"{name} = {_shown(value)}: it is one of {', '.join(known)}")
+    return value
+
+
+def _number(given: Mapping[str, Any], name: str, least: int, most: int) -> int:
+    """A whole number in a range."""
+    value = given.get(name)
+    if type(value) is not int or not least <= value <= most:
+        raise RecipeError(
+            f"{name} = {_shown(value)}: it must be a whole number from {least} to {most}"
+        )
+    return value
+
+
+def _real(given: Mapping[str, Any], name: str, least: float, most: float) -> float:
+    """A number in a range."""
+    value = given.get(name)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not least <= float(value or 0) <= most:
+        raise RecipeError(f"{name} = {_shown(value)}: it must be a number from {least} to {most}")
+    return float(value or 0)
+
+
+def _seed(given: Mapping[str, Any], name: str) -> int:
+    """A seed, as a text of digits: JavaScript's numbers are too short for it."""
+    value = given.get(name)
+    short = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20
+    if not short or int(str(value)) > MOST_SEED:
+        raise RecipeError(f"{name} = {_shown(value)}: it must be digits, from 0 to {MOST_SEED}")
+    return int(str(value))
+
+
+def _labels(value: object, classes: int) -> list[int]:
+    """Labels, each once."""
+    if not isinstance(value, list) or len(value) > MOST_PICTURES:
+        raise RecipeError(f"labels = {_shown(value)}: it must be a list of classes")
+    for label in value:
+        if type(label) is not int or not 0 <= label < classes:
+            raise RecipeError(
+                f"label {_shown(label)} is not a class: they are numbered 0 to {classes - 1}"
+                if classes
+                else "this model knows no classes"
+            )
+    return value
+
+
+def _ends(labels: list[int], end: object, classes: int) -> tuple[int | None, int | None]:
+    """The classes of the ends of a morph."""
+    if not classes and not labels and end is None:
+        return None, None
+    if len(labels) != 1:
+        raise RecipeError("labels: a morph begins at one class")
+    return labels[0], _labels([end], classes)[0]
+
+
+def _bytes(value: object, name: str, size: int) -> bytes:
+    """Bytes, of base64."""
+    try:
+        content = base64.b64decode(value if isinstance(value, str) else "", validate=True)
+    except (binascii.Error, ValueError):
+        content = b""
+    if len(content) != size:
+        raise RecipeError(
+            f"{name}: it must be {size} bytes in base64, the size of the model's images"
+        )
+    return content
+
+
+def _image(value: object, offer: Offer) -> Tensor:
+    content = _bytes(value, "image", math.prod(offer.spec.shape))
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(offer.spec.shape)
+
+
+def _mask(value: object, offer: Offer) -> Tensor:
+    content = _bytes(value, "mask", math.prod(offer.spec.size))
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(offer.spec.size) > 0
+
+
+def _shown(value: object) -> str:
+    """A value for a message, not too long."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,161 @@
+"""The models that the studio offers: a fixed list, made when it starts. No path comes from a visitor."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from .. import weights
+from ..build import load_data, make_schedule
+from ..data import ImageData, ImageSpec
+from ..editing.inpainting import make_method
+from ..evaluation.features import SHIPPED, Classifier, load_classifier
+from ..loading import find_weights, is_model, load
+from ..model import Model
+from ..recipe.fields import RecipeError
+from ..recipe.schema import Recipe
+from ..samplers.grids import is_list
+from ..utils.assets import shipped
+from ..utils.classes import file_names
+from ..utils.console import warn
+
+STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 100)
+SAMPLERS = ("dpm++", "heun", "ddim", "ddim:eta=1", "ddpm")
+LOADED = 4
+"""Models that are kept in memory."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A model that visitors may choose.
+
+    Args:
+        name: that they see, and that a command line takes.
+        path: of the weights file.
+        recipe: its recipe.
+        spec: shape and classes of its images.
+    """
+
+    name: str
+    path: Path
+    recipe: Recipe
+    spec: ImageSpec
+
+    @property
+    def samplers(self) -> tuple[str, ...]:
+        """The samplers that go with it; the recipe's first."""
+        if self.recipe.few_step:
+            return ("consistency",)
+        own = self.recipe.sampling.sampler
+        return (own, *(name for name in SAMPLERS if name != own))
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The numbers of steps that can be chosen."""
+        own = self.recipe.sampling.steps
+        if is_list(self.recipe.sampling.grid):
+            return (own,)
+        most = make_schedule(self.recipe.diffusion).timesteps or max(STEPS)
+        return tuple(sorted({own, *(n for n in STEPS if n <= most)}))
+
+    def describe(self) -> dict[str, Any]:
+        """What the page must know."""
+        method = make_method(None, self.recipe.few_step)
+        sampling = self.recipe.sampling
+        fitting = [n for n in self.steps if n <= method.steps]
+        return {
+            "name": self.name,
+            "shape": list(self.spec.shape),
+            "classes": list(self.spec.classes),
+            "few_step": self.recipe.few_step,
+            "samplers": list(self.samplers),
+            "steps": list(self.steps),
+            "fill_steps": max(fitting, default=self.steps[0]),
+            "fill_method": "replace" if self.recipe.few_step else "pigdm",
+            "sampling": {
+                "sampler": sampling.sampler,
+                "steps": sampling.steps,
+                "guidance": sampling.guidance,
+            },
+        }
+
+
+class Shelf:
+    """The models of a studio, each loaded when it is first asked for.
+
+    Args:
+        offers: the models.
+        device: of the models; None for the best one.
+    """
+
+    def __init__(self, offers: Sequence[Offer], device: str | None = None) -> None:
+        self.offers = {offer.name: offer for offer in offers}
+        self.device = device
+        self._loaded: OrderedDict[str, Model] = OrderedDict()
+        self._training: dict[str, ImageData | None] = {}
+
+    def model(self, name: str) -> Model:
+        """A model by its name. Raises KeyError if there is none."""
+        path = self.offers[name].path
+        if name not in self._loaded:
+            self._loaded[name] = load(path, self.device)
+            while len(self._loaded) > LOADED:
+                self._loaded.popitem(last=False)
+        self._loaded.move_to_end(name)
+        return self._loaded[name]
+
+    def training_images(self, name: str) -> ImageData | None:
+        """What a model was trained on; None if that is not at hand."""
+        if name not in self._training:
+            try:
+                data = load_data(self.offers[name].recipe.data)
+            except (ValueError, OSError):
+                self._training[name] = None
+            else:
+                fits = data.spec.shape == self.offers[name].spec.shape
+                self._training[name] = data if fits else None
+        return self._training[name]
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The classifier that gives its opinion."""
+        return load_classifier(SHIPPED["features"])
+
+
+def find_offers(models: Sequence[str], runs: Path | None) -> list[Offer]:
+    """The models to offer.
+
+    Args:
+        models: runs' folders, weights files or shipped models' names; all shipped ones if there are none.
+        runs: a folder of runs, whose models are offered too; None for no such folder.
+
+    Returns:
+        the models, at least one.
+
+    Raises:
+        FileNotFoundError: if there is no such model or folder.
+        ValueError: if a model that was named is damaged.
+    """
+    offers = [_offer(name, name) for name in models or shipped("models")]
+    if runs is not None:
+        runs = runs.expanduser()
+        if not runs.is_dir():
+            raise FileNotFoundError(f"runs = {runs}: there is no such folder")
+        for folder in sorted(runs.iterdir()):
+            if folder.is_dir() and is_model(folder):
+                try:
+                    offers.append(_offer(str(folder), str(folder)))
+                except (ValueError, OSError) as error:  # one damaged run does not close the studio
+                    warn(f"{folder} is not offered: {error}")
+    names = [offer.name for offer in offers]
+    if len(set(names)) < len(names):
+        raise RecipeError(f"the models {', '.join(names)} have two of one name: name each once")
+    return offers
+
+
+def _offer(name: str, place: str) -> Offer:
+    path = find_weights(place)
+    recipe, spec = weights.read_header(path)
+    return Offer(name if name in shipped("models") else file_names([name])[0], path, recipe, spec)
