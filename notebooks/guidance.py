@@ -24,7 +24,8 @@ from mezzotint.samplers import Heun, make_grid
 from mezzotint.viz.grids import tile
 
 WALKS = 4000  # of the closed form
-COUNT, STEPS = 100, 8  # digits for each setting, and the steps that draw them
+COUNT = 100  # digits for each setting
+STEPS = 8  # that draw them
 GUIDANCES = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 # %% [markdown]
@@ -38,7 +39,8 @@ GUIDANCES = (0.0, 0.5, 1.0, 2.0, 4.0)
 # $$p(y \mid x_t) \propto \exp\!\left(-\frac{(x_t - \alpha_t m_y)^2}{2 v_t^2}\right).$$
 
 # %%
-CENTRES, STD = (-1.0, 1.0), 0.7
+CENTRES = (-1.0, 1.0)
+STD = 0.7
 flow = Flow()
 
 
@@ -77,7 +79,8 @@ class Mixture:
 # *$g_0$ with noise added*. Is that $g_t$? Sharpen and then add noise, or add noise and then sharpen:
 
 # %%
-WEIGHT, LABEL = 3.0, 1
+WEIGHT = 3.0
+LABEL = 1
 x = torch.linspace(-12, 12, 4801, dtype=torch.float64)
 dx = (x[1] - x[0]).item()
 
@@ -113,7 +116,8 @@ _, grid_of_axes = pyplot.subplots(1, 3, figsize=(9, 2.8), layout="constrained", 
 gaps = []
 for axes, time in zip(grid_of_axes, (0.7, 0.4, 0.1), strict=True):
     t = torch.tensor(time, dtype=torch.float64)
-    followed, needed = guided_score(t, WEIGHT, at), true_score(t, sharp, at)
+    followed = guided_score(t, WEIGHT, at)
+    needed = true_score(t, sharp, at)
     gaps.append((followed - needed).abs().max().item())
     axes.plot(at, followed, label="guided score")
     axes.plot(at, needed, "--", label="score of sharpened data")
@@ -159,7 +163,9 @@ axes.plot(x, sharp, "--", color="C1", label=f"sharpened, s = {WEIGHT:g}")
 axes.hist(drawn(WEIGHT), bins=60, density=True, color="C0", alpha=0.4, label="drawn with guidance")
 axes.set(xlim=(-1.5, 5), xlabel="x")
 _ = axes.legend(fontsize=8)
-plain, guided, (mean, std) = drawn(1.0), drawn(WEIGHT), moments(sharp)
+plain = drawn(1.0)
+guided = drawn(WEIGHT)
+mean, std = moments(sharp)
 print(f"class 1: {CENTRES[LABEL]:.3f} ± {STD:.3f}; drawn {plain.mean():.3f} ± {plain.std():.3f}")
 print(
     f"sharpened: {mean:.3f} ± {std:.3f}; drawn with guidance {guided.mean():.3f} ± {guided.std():.3f}"
@@ -184,7 +190,8 @@ assert guided.std() < std - 0.1  # and narrower
 # - **ink**: the mean grey level, from 0 to 1.
 
 # %%
-model, judge = mezzotint.load("digits", "cpu"), load_classifier("digits-plain")
+model = mezzotint.load("digits", "cpu")
+judge = load_classifier("digits-plain")
 asked = torch.arange(COUNT) % 10
 
 

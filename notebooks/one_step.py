@@ -63,14 +63,16 @@ ways = {
     "consistency, 2": (fast, "consistency", 2),
     "consistency, 1": (fast, "consistency", 1),
 }
-drawn, seconds = {}, {}
+drawn = {}
+seconds = {}
 for name, (walker, sampler, steps) in ways.items():
     took = []
     for _ in range(1 if steps == MOST_STEPS else 3):  # the least of three, where that is quick
         begin = perf_counter()
         images = walker.sample(labels, sampler=sampler, steps=steps, seed=6)
         took.append((perf_counter() - begin) / len(labels))
-    drawn[name], seconds[name] = pixels.to_float(images), min(took)
+    drawn[name] = pixels.to_float(images)
+    seconds[name] = min(took)
 show(drawn)
 
 print(f"{'':15s} evaluations  time per image (the last = 1)")
@@ -93,14 +95,17 @@ assert seconds["DDPM"] > seconds["DDIM"] > seconds["DPM-Solver++"] > seconds["co
 
 # %%
 data = build.load_data(mezzotint.as_recipe("digits").data)
-averages, spreads = [], []
+averages = []
+spreads = []
 for label in range(10):
     members = pixels.to_float(data.images[data.labels == label])
     averages.append(members.mean(0))
     spreads.append((members - averages[-1]).square().mean().sqrt())
-average, spread = torch.stack(averages), torch.stack(spreads)
+average = torch.stack(averages)
+spread = torch.stack(spreads)
 
-start, every = torch.tensor(1.0, dtype=torch.float64), torch.arange(10)
+start = torch.tensor(1.0, dtype=torch.float64)
+every = torch.arange(10)
 source = torch.Generator().manual_seed(0)
 noises = torch.randn(3, 1, 1, 28, 28, generator=source).expand(3, 10, 1, 28, 28)
 with torch.inference_mode():

@@ -53,9 +53,9 @@ print(data.spec)
 # %% [markdown]
 # ## The network
 #
-# It is told the noisy point and the time, both as a few waves, of which it is easier to make something
-# sharp than of bare numbers (Vaswani et al. 2017). The argument `timestep` runs from 0 to 1000, and `labels`
-# is `None` where there are no classes.
+# It is told the noisy point and the time, both as waves of several frequencies, as positions are told to
+# transformers (Vaswani et al. 2017): it is easier to make a sharp function of these than of bare
+# numbers. The argument `timestep` runs from 0 to 1000, and `labels` is `None` where there are no classes.
 
 
 # %%
@@ -81,7 +81,8 @@ class Mine(nn.Module):
         )
 
     def forward(self, x: Tensor, timestep: Tensor, labels: Tensor | None) -> Tensor:
-        point, t = x.flatten(1), timestep[:, None] / 2000  # half a turn of the slowest wave
+        point = x.flatten(1)
+        t = timestep[:, None] / 2000  # half a turn of the slowest wave
         return self.layers(torch.cat([point, waves(point, 3), waves(t, 8)], 1)).view_as(x)
 
 
@@ -124,7 +125,9 @@ class Best(nn.Module):
     """The velocity with the least squared error for these training points."""
 
     def forward(self, x: Tensor, timestep: Tensor, labels: Tensor | None) -> Tensor:
-        t, noisy, clean = timestep[:, None].double() / 1000, x.flatten(1).double(), points.double()
+        t = timestep[:, None].double() / 1000
+        noisy = x.flatten(1).double()
+        clean = points.double()
         squares = (noisy[:, None] - (1 - t[:, None]) * clean).square().sum(2)
         x0 = (-squares / (2 * t.square())).softmax(1) @ clean
         return ((noisy - x0) / t).to(x).view_as(x)
@@ -133,8 +136,9 @@ class Best(nn.Module):
 best = NetworkDenoiser(Best(), schedule, flow)
 
 # %% [markdown]
-# Both are asked about the same noisy points. For any network $v$ the loss is a sum of two parts, since the
-# rest $\varepsilon - x_0 - v^*$ has the mean 0 at each noisy point and so goes with no function of it:
+# Both are asked about the same noisy points. For any network $v$ the loss is a sum of two parts, since
+# $\varepsilon - x_0 - v^*$ has the mean 0 at each noisy point, and so is uncorrelated with every function
+# of it, $v - v^*$ too:
 #
 # $$\mathbb E\,|v - (\varepsilon - x_0)|^2
 #   = \mathbb E\,|v^* - (\varepsilon - x_0)|^2 + \mathbb E\,|v - v^*|^2.$$

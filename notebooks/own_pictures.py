@@ -40,7 +40,9 @@ os.environ["MEZZOTINT_CACHE"] = str(folder / "cache")  # so that all of it is in
 # smaller, so that its edges are soft.
 
 # %%
-SHAPES, SIDE, FINER = ("circle", "square", "triangle"), 16, 8
+SHAPES = ("circle", "square", "triangle")
+SIDE = 16
+FINER = 8
 chance = random.Random(0)
 
 
@@ -48,7 +50,8 @@ def picture(shape: str) -> Image.Image:
     """A white shape on black."""
     side = SIDE * FINER
     r = chance.uniform(0.22, 0.42) * side
-    x, y = chance.uniform(r, side - r), chance.uniform(r, side - r)
+    x = chance.uniform(r, side - r)
+    y = chance.uniform(r, side - r)
     image = Image.new("L", (side, side))
     pen = ImageDraw.Draw(image)
     match shape:
@@ -194,7 +197,8 @@ _ = row[-1].set(xlabel="step", ylabel="loss", yscale="log")
 # %%
 model = mezzotint.load(run)
 labels = torch.arange(COUNT) % 3
-drawn, right = {}, {}
+drawn = {}
+right = {}
 print(HEADING)
 for guidance in (1.0, 1.5, 3.0):
     drawn[guidance] = model.sample(labels, guidance=guidance, seed=1)

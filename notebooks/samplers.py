@@ -46,7 +46,8 @@ print("time grids:", ", ".join(GRIDS))
 # That is a denoiser. It needs no training, and every sampler takes it for a network.
 
 # %%
-MEAN, STD = 0.3, 0.5
+MEAN = 0.3
+STD = 0.5
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ _ = axes.legend(fontsize=8)
 #
 # DDPM (Ho et al. 2020) draws new noise in every step, and needs most of them. DDIM (Song et al.
 # 2021) draws none, and neither do DPM-Solver++ (Lu et al. 2022b) and Heun's method (Karras et al. 2022);
-# these two use a second look at the denoiser to bend with the path.
+# these two use a second answer of the denoiser to bend with the path.
 
 # %% [markdown]
 # ## The order of a method
