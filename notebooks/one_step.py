@@ -122,9 +122,9 @@ assert apart[0] < 0.5
 assert 0.8 < apart[1] < 1.2
 
 # %% [markdown]
-# The old model predicts a blur near the average. (Not exactly on it: it was refined, which makes it
-# a little surer than it should be.) The new one predicts a digit, as far from the average as real
-# ones are, and another one for each noise. One step of DDIM shows just this blur.
+# The old model predicts a blur near the average. (Not exactly on it: no network is exact, and this one
+# was refined to be surer of its labels.) The new one predicts a digit, as far from the average as
+# real ones are, and another one for each noise. One step of DDIM shows just this blur.
 #
 # ## The bend
 #
