@@ -19,6 +19,7 @@ SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
 # What makes a notebook quick, and nothing else.
 SMALL: dict[str, dict[str, Any]] = {
     "guidance": {"WALKS": 400, "COUNT": 20, "GUIDANCES": (0.0, 1.0, 4.0)},
+    "inpainting": {"PAIRS": 500, "EVALUATIONS": (8, 96)},
     "one_step": {"MOST_STEPS": 120, "WALK_STEPS": 10, "COUNT": 20},
     "own_network": {"STEPS": 20, "DRAWS": 2000, "COUNT": 50},
     "own_pictures": {"PICTURES": 40, "STEPS": 8, "COUNT": 9},
