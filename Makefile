@@ -1,9 +1,9 @@
-# Verbs: demo, weights, bench, test, test-slow, test-matrix, lint, docs, notebooks, gpu-wheels, gpu-check, clean. Each
-# builds the environment it needs in .venv, but for gpu-check, which takes the torch that is there.
+# Verbs: demo, weights, bench, test, test-slow, test-matrix, lint, docs, notebooks, space, gpu-wheels, gpu-check,
+# clean. Each builds the environment it needs in .venv, but for gpu-check, which takes the torch that is there.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo weights bench test test-slow test-matrix lint docs notebooks gpu-wheels gpu-check clean
+.PHONY: demo weights bench test test-slow test-matrix lint docs notebooks space gpu-wheels gpu-check clean
 
 # A refinement for a model that was trained for three minutes only: a higher rate, more wrong labels, and a
 # little guidance kept.
@@ -72,6 +72,14 @@ notebooks: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[notebooks]'
 	$(BIN)/jupytext --to ipynb --set-kernel python3 --execute notebooks/*.py
 
+# The studio as a Hugging Face Space, ready to be pushed there: dist/space.
+space:
+	rm -rf dist/space
+	mkdir -p dist/space
+	cp space/app.py space/README.md space/requirements.txt LICENSE dist/space
+	cp -r src dist/space/src
+	find dist/space -name __pycache__ -prune -exec rm -rf {} +
+
 # What gpu-check needs beside torch and numpy, for a machine without a network: wheels for Python $(GPU_PYTHON).
 GPU_PYTHON ?= 3.12
 GPU_PACKAGES := accelerate anyio attrs beartype certifi charset-normalizer click contourpy cycler cyclopts \
@@ -92,4 +100,4 @@ gpu-check:
 	PYTHONPATH=src:.wheels/site $(PYTHON) benchmarks/gpu_check.py $(GPU_CHECK)
 
 clean:
-	rm -rf .venv .wheels demo docs/_build notebooks/*.ipynb .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .wheels demo dist docs/_build notebooks/*.ipynb .pytest_cache .mypy_cache .ruff_cache

@@ -19,7 +19,8 @@ from mezzotint import load
 from mezzotint.build import new_denoiser
 from mezzotint.cli import main
 from mezzotint.data import ImageSpec
-from mezzotint.export.onnx import compare, describe, export_onnx, session
+from mezzotint.export.description import describe
+from mezzotint.export.onnx import compare, export_onnx, session
 from mezzotint.loading import from_parts
 from mezzotint.recipe.presets import as_recipe
 from mezzotint.samplers import ImageNoise

@@ -5,7 +5,7 @@ r^2 = sigma^2 / (alpha^2 + sigma^2), the posterior mean moves to::
 
     x0 = x0_hat + sigma^2 / (alpha r^2) (y - H x0_hat)^T H d x0_hat / d x_t
 
-(Song et al. 2023, "Pseudoinverse-guided diffusion models", eq. 7 and 9; docs/mathematics.md, eq. 20). At pure
+(Song et al. 2023, "Pseudoinverse-guided diffusion models", section 3; docs/mathematics.md, eq. 20). At pure
 noise, where alpha is 0, the prediction does not depend on x_t, and is left as it is.
 """
 

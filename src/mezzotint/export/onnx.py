@@ -1,8 +1,8 @@
 """A model as one ONNX file, for programs that have no torch.
 
-The graph is the network, ``output = network(x, timestep, labels)``, with standardized kernels folded. What a
-sampler needs beside it is in the file's metadata, as JSON under the key ``mezzotint``: see :func:`describe`.
-``docs/onnx.md`` has a sampler in thirty lines.
+The graph is the network, ``output = network(x, timestep, labels)``, with standardized kernels folded. What
+a sampler needs beside it is in the file's metadata, as JSON under the key ``mezzotint``: see
+:mod:`.description`. ``docs/onnx.md`` has a sampler in thirty lines.
 """
 
 import json
@@ -12,23 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .. import __version__
-from ..diffusion.schedules import Flow, Schedule
 from ..model import Model
-from ..recipe.toml import to_toml
-from ..registry import GRIDS, PARAMETRIZATIONS
-from ..samplers import make_grid
-from ..samplers.grids import is_list
 from ..utils.extras import missing
 from ..utils.files import whole_file
 from ..utils.progress import bar
+from .description import LabelInput, describe
 
 OPSET = 20
 TOLERANCE = 1e-4
@@ -37,14 +32,8 @@ TOLERANCE = 1e-4
 HALF_TOLERANCE = 1e-2
 """The same for weights stored in 16 bits. Those that have no more, as the shipped ones, lose nothing."""
 
-STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 100)
-"""Step counts whose time grids stand in the metadata, beside that of the recipe."""
-
 BATCHES = (1, 3, 64)
 """Sizes of the batches that are compared with torch's."""
-
-LabelInput = Literal["index", "weights"]
-"""Labels as int64, the number of classes standing for none, or as a row of weights of the classes."""
 
 
 class _Exported(nn.Module):
@@ -106,71 +95,6 @@ def require_onnx() -> None:
     """Raise ValueError, in words, if the extra ``onnx`` is not installed."""
     if any(find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")):
         raise missing("the ONNX export", "onnx")
-
-
-def describe(model: Model, labels: LabelInput = "index") -> dict[str, Any]:
-    """What a sampler needs to know of a model, as JSON can say it.
-
-    Args:
-        model: the model.
-        labels: how the graph takes labels.
-
-    Returns:
-        ``timesteps``: the factor from t to the input ``timestep``; ``parametrization``: what the network
-        predicts; ``knots``: times with alpha and sigma, which are linear in between for the flow and are not
-        defined in between for tables; ``grids``: times by number of steps; ``sampling``: the recipe's
-        options; classes, shape, and the recipe.
-    """
-    recipe = model.recipe
-    schedule = model.denoiser.schedule
-    return {
-        "format": 1,
-        "version": __version__,
-        "name": recipe.name,
-        "shape": list(model.spec.shape),
-        "classes": list(model.spec.classes),
-        "labels": labels if model.spec.classes else None,
-        "no_label": len(model.spec.classes),
-        "timesteps": schedule.timesteps or 1000,
-        "discrete": schedule.timesteps is not None,
-        "few_step": recipe.few_step,
-        "parametrization": recipe.diffusion.parametrization,
-        "knots": _knots(schedule),
-        "grids": _grids(model),
-        "sampling": {
-            "sampler": recipe.sampling.sampler,
-            "steps": recipe.sampling.steps,
-            "grid": recipe.sampling.grid,
-            "guidance": recipe.sampling.guidance,
-            "interval": list(recipe.sampling.interval),
-            "clip": recipe.sampling.clip,
-        },
-        "recipe": to_toml(recipe),
-    }
-
-
-def _knots(schedule: Schedule) -> dict[str, list[float]]:
-    """Times with their noise levels: all there are, or both ends of the flow."""
-    if schedule.timesteps is not None:
-        times = torch.arange(schedule.timesteps + 1, dtype=torch.float64) / schedule.timesteps
-    elif isinstance(schedule, Flow):
-        times = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    else:
-        times = torch.linspace(0, 1, 1001, dtype=torch.float64)
-    level = schedule.level(times)
-    return {"t": times.tolist(), "alpha": level.alpha.tolist(), "sigma": level.sigma.tolist()}
-
-
-def _grids(model: Model) -> dict[str, list[float]]:
-    """Time grids by number of steps."""
-    sampling = model.recipe.sampling
-    schedule = model.denoiser.schedule
-    grids = {str(sampling.steps): make_grid(sampling.grid, schedule, sampling.steps).tolist()}
-    name = next(iter(GRIDS)) if is_list(sampling.grid) else sampling.grid
-    for steps in STEPS:
-        if str(steps) not in grids and steps <= (schedule.timesteps or steps):
-            grids[str(steps)] = make_grid(name, schedule, steps).tolist()
-    return grids
 
 
 @contextmanager
@@ -302,8 +226,3 @@ def compare(model: Model, path: Path, labels: LabelInput = "index") -> float:
         difference = (output - right).abs().max().item() / scale
         worst = max(worst, difference if np.isfinite(difference) else float("inf"))
     return worst
-
-
-def known_parametrization(name: str) -> bool:
-    """Whether programs that read the metadata know a parametrization by its name alone."""
-    return name in ("eps", "x0", "v", "flow") and name in PARAMETRIZATIONS

@@ -16,7 +16,8 @@ from ..model import Model
 from ..recipe.fields import RecipeError
 from ..utils.assets import ASSETS
 from ..utils.files import whole_folder
-from .onnx import export_onnx, known_parametrization
+from .description import known_parametrization
+from .onnx import export_onnx
 from .runtime import runtime_files
 
 PAGE = ASSETS / "page"

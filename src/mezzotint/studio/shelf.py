@@ -138,7 +138,7 @@ def find_offers(models: Sequence[str], runs: Path | None) -> list[Offer]:
         FileNotFoundError: if there is no such model or folder.
         ValueError: if a model that was named is damaged.
     """
-    offers = [_offer(name, name) for name in models or shipped("models")]
+    offers = [_offer(name, name) for name in models or sorted(shipped("models"))]
     if runs is not None:
         runs = runs.expanduser()
         if not runs.is_dir():

@@ -332,7 +332,8 @@ class Page {
     $("time").max = String(Math.max(...films.map((film) => film.length)) - 1);
     this.describe(settings);
     const number = films.reduce((sum, film) => sum + film.count, 0);
-    this.say(`${number} pictures in ${(milliseconds / 1000).toFixed(2)} s.`);
+    const pictures = number === 1 ? "1 picture" : `${number} pictures`;
+    this.say(`${pictures} in ${(milliseconds / 1000).toFixed(2)} s.`);
     document.documentElement.dataset.milliseconds = milliseconds.toFixed(1);
     this.play();
     await this.judge();

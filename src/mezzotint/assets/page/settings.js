@@ -34,6 +34,9 @@ function checked(settings, models) {
   if (labels.some((label) => !Number.isInteger(label) || label < 0 || label >= classes)) {
     throw new Error(`Classes are numbered 0 to ${classes - 1}.`);
   }
+  if (classes && !labels.length && VERBS[settings.task] === "sample") {
+    throw new Error("Choose at least one class.");
+  }
   if (!model.samplers.includes(settings.sampler)) {
     throw new Error(`The model ${model.name} is not drawn with "${settings.sampler}".`);
   }
