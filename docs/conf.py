@@ -15,7 +15,6 @@ autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 # Names that a signature would otherwise spell out as jaxtyping shapes, once for each argument.
 autodoc_type_aliases = {"Images": "Images", "Coefficient": "Coefficient"}
-suppress_warnings = ["myst.xref_missing", "toc.empty_glob"]
 
 
 def explain_keys(app, what, name, thing, options, lines):
