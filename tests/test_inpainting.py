@@ -49,7 +49,7 @@ def distance(method, steps, sampler="ddim"):
     source = torch.Generator().manual_seed(1)
 
     def noise():
-        return torch.randn(20_000, 1, 1, 2, generator=source, dtype=torch.float64)
+        return torch.randn(4_000, 1, 1, 2, generator=source, dtype=torch.float64)
 
     first = noise()[..., :1]
     known = Known(
@@ -74,11 +74,11 @@ def distance(method, steps, sampler="ddim"):
 @pytest.mark.parametrize(
     ("name", "cases"),
     [
-        ("replace", {8: 0.39, 24: 0.18, 96: 0.07}),
-        ("pigdm", {8: 0.13, 24: 0.08, 96: 0.08}),
+        ("replace", {8: 0.4, 24: 0.2, 96: 0.09}),
+        ("pigdm", {8: 0.15, 24: 0.1, 96: 0.1}),
         # four walks of each step, so 8, 24 and 96 evaluations
-        ("repaint:repeats=2", {4: 0.33}),
-        ("repaint:repeats=4", {6: 0.18, 24: 0.1}),
+        ("repaint:repeats=2", {4: 0.36}),
+        ("repaint:repeats=4", {6: 0.2, 24: 0.12}),
     ],
 )
 def test_each_method_comes_close_to_the_exact_conditional(name, cases):
