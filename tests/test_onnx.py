@@ -1,12 +1,18 @@
 """The ONNX export, run by onnxruntime: the same outputs, and a sampler in numpy with the same images."""
 
+import dataclasses
+import importlib
 import itertools
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from PIL import Image
 
 from common import few_step_recipe, tiny_recipe
 from mezzotint import load
@@ -16,7 +22,10 @@ from mezzotint.data import ImageSpec
 from mezzotint.export.description import describe
 from mezzotint.export.onnx import compare, export_onnx, session
 from mezzotint.loading import from_parts
+from mezzotint.recipe.presets import as_recipe
 from mezzotint.samplers import ImageNoise
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 UNET = {
     "net": {"name": "unet", "width": 8, "depth": 2, "embedding": 16},
@@ -74,6 +83,38 @@ def test_a_sampler_in_numpy_draws_the_same_digits(exported):
     images = load("digits-fast", "cpu").sample(labels, seed=5)
     drawn = np.rint((x0 + 1) * 127.5).clip(0, 255)
     assert np.abs(drawn - images.numpy()).max() <= 1
+
+
+def onnx_sampler(monkeypatch):
+    """The example as a module."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    return importlib.import_module("onnx_sampler")
+
+
+def test_the_example_draws_the_pixels_of_sample_without_torch(exported, tmp_path):
+    code = (
+        "import runpy, sys; sys.modules['torch'] = None; sys.argv.pop(0);"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    words = [sys.executable, "-c", code, EXAMPLES / "onnx_sampler.py", exported[0], "7", "3", "0"]
+    subprocess.run([str(word) for word in words], cwd=tmp_path, check=True)
+    drawn = np.asarray(Image.open(tmp_path / "onnx-sampler.png"))
+    images = load("digits-fast", "cpu").sample([7, 3, 0]).numpy()
+    assert np.abs(drawn - np.concatenate(list(images[:, 0]), 1).astype(int)).max() <= 1
+
+
+def test_the_example_has_guidance_and_the_second_order_sampler(exported, tmp_path, monkeypatch):
+    """The network of digits-fast, taken for that of an ordinary model."""
+    model = load("digits-fast", "cpu")
+    sampling = {"sampler": "dpm++", "steps": 6, "guidance": 1.5, "interval": [0.1, 0.9]}
+    changes = {"objective": {"name": "denoising"}, "sampling": sampling}
+    model = dataclasses.replace(model, recipe=as_recipe(model.recipe, changes))
+    graph = onnx.load(exported[0])
+    onnx.helper.set_model_props(graph, {"mezzotint": json.dumps(describe(model))})
+    path = tmp_path / "ordinary.onnx"
+    onnx.save(graph, path)
+    drawn = onnx_sampler(monkeypatch).sample(str(path), [7, 3], seed=5)
+    assert np.abs(drawn - model.sample([7, 3], seed=5).numpy().astype(int)).max() <= 1
 
 
 def test_the_file_is_of_opset_20_with_a_batch_of_any_size_and_weights_inside(exported):

@@ -1,7 +1,8 @@
-"""The README's commands and snippets run as they are written, on a model small enough for a test."""
+"""The README's commands and snippets run as they are written, on a model small enough for a test.
 
-import re
-import shlex
+Those of ELSEWHERE are parsed, in test_docs.py.
+"""
+
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,16 @@ from mezzotint import classic
 from mezzotint.cli import main
 from mezzotint.utils.assets import ASSETS
 from models import random_model_file
+from pages import blocks, commands, pages
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = pages("README.md")["README.md"]
+ELSEWHERE = ("studio", "export")
 COMMANDS = [
-    line.split("#")[0].strip().removeprefix("mezzotint ")
-    for line in README.splitlines()
-    if line.startswith("    mezzotint ")
+    words
+    for program, *words in commands(README)
+    if program == "mezzotint" and words[0] not in ELSEWHERE
 ]
-SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SNIPPETS = blocks(README, "python")
 
 # What makes a command quick, and nothing else.
 SMALL = {
@@ -27,9 +30,11 @@ SMALL = {
     "refine": ["--steps", "2", "--batch", "4"],
     "distill": ["--steps", "2", "--batch", "4", "--sample-every", "0"],
     "evaluate": ["--count", "140", "--steps", "1"],
+    **{verb: ["--steps", "3"] for verb in ("gif", "inpaint", "edit")},
+    "morph": ["--frames", "3"],
 }
-# Only a model of many steps draws images to be refined with; one of few steps has a critic.
-SMALLER = {"refine runs/digits": ["--images", "20"], "refine runs/fast": ["--critic", "8"]}
+# Only a few-step model has a critic.
+SMALLER = {"refine runs/fast": ["--critic", "8"]}
 
 
 def quick(tokens: list[str]) -> list[str]:
@@ -43,14 +48,13 @@ def test_the_commands_run_one_after_the_other(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     verbs = []
-    for command in COMMANDS:
-        tokens = shlex.split(command)
+    for tokens in COMMANDS:
         verbs.append(tokens[0])
         with pytest.raises(SystemExit) as stopped:
             main(quick(tokens))
-        assert stopped.value.code in (0, None), command
+        assert stopped.value.code in (0, None), tokens
     assert {"train", "refine", "distill", "doctor", "evaluate"} <= set(verbs)
-    assert {"sample", "gif", "forward", "info"} <= set(verbs)
+    assert {"sample", "gif", "forward", "info", "inpaint", "edit", "morph"} <= set(verbs)
     assert (tmp_path / "runs/digits/model.safetensors").is_file()
     assert (tmp_path / "gifs/0.gif").is_file()
 

@@ -1,6 +1,6 @@
 """The interface of the original system, as a thin layer over the rest of the package.
 
-The original is GabiYamato/DDPM-diffusion, https://github.com/GabiYamato/DDPM-diffusion.
+The original is GabiYamato/DDPM-diffusion, https://github.com/GabiYamato/DDPM-diffusion::
 
     from mezzotint.classic import GabiDiffUnet, sampling
     model = GabiDiffUnet(in_channels=1, image_size=32)

@@ -29,7 +29,14 @@ MOST_IMAGES = 1_000_000
 
 @dataclass(frozen=True)
 class Model(Editor):
-    """A network with the recipe that made it. Get one from :func:`mezzotint.load`."""
+    """A network with the recipe that made it. Get one from :func:`mezzotint.loading.load`.
+
+    Args:
+        recipe: of the run that trained it.
+        spec: shape and classes of its images.
+        denoiser: the network with its schedule.
+        device: where it computes.
+    """
 
     recipe: Recipe
     spec: ImageSpec
@@ -64,7 +71,7 @@ class Model(Editor):
             uint8 images (images, channels, height, width), on the CPU.
 
         Raises:
-            RecipeError: for labels and options out of range, before anything is computed.
+            ValueError: for labels out of range, and as RecipeError for options, before anything is computed.
         """
         steps = self.denoise(
             labels, count=count, seed=seed, batch=batch, first=first, edit=edit, **options
@@ -177,7 +184,7 @@ class Model(Editor):
         return sampling
 
     def plan(self, sampling: Sampling) -> Plan:
-        """The parts of sampling: guided denoiser, sampler and grid."""
+        """The parts of sampling, from checked options: guided denoiser, sampler and grid."""
         return Plan(
             Guided(self.denoiser, sampling.guidance, sampling.interval),
             make_sampler(sampling.sampler),
@@ -214,7 +221,7 @@ class Model(Editor):
             labels (images,), or None for images without a class.
 
         Raises:
-            RecipeError: for labels and numbers out of range.
+            ValueError: for labels out of range, and as RecipeError for numbers of images.
         """
         if labels is not None and count is not None:
             raise RecipeError("labels is a list with one class per image; count goes without it")

@@ -19,7 +19,12 @@ from .transforms import Frame
 
 @dataclass(frozen=True)
 class Samples:
-    """uint8 images (n, channels, height, width), and their labels if known."""
+    """Images of any system.
+
+    Args:
+        images: uint8 (n, channels, height, width).
+        labels: a class for each (n,); None if unknown.
+    """
 
     images: UInt8[Tensor, "n channels height width"]
     labels: Int64[Tensor, " n"] | None

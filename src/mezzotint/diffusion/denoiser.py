@@ -1,9 +1,10 @@
 """Denoisers: the interface between models and everything that uses them.
 
-    denoiser(x_t, t, labels) -> Prediction(x0, eps)
+``denoiser(x_t, t, labels) -> Prediction(x0, eps)``
 
 A network with its schedule and parametrization is a denoiser; so are its moving average, a distilled
-student and the closed form of a Gaussian. Guidance and clipping wrap a denoiser in another one.
+student and the closed form of a Gaussian. Guidance (docs/mathematics.md, eq. 8) and clipping wrap a
+denoiser in another one.
 """
 
 from dataclasses import dataclass
@@ -136,7 +137,11 @@ class Guided:
 
 @dataclass(frozen=True)
 class Clipped:
-    """Clamp the predicted image to the range of images, [-1, 1], and keep ``eps`` consistent."""
+    """Clamp the predicted image to the range of images, [-1, 1], and keep ``eps`` consistent.
+
+    Args:
+        denoiser: the denoiser whose images are clamped.
+    """
 
     denoiser: Denoiser
 

@@ -1,4 +1,4 @@
-"""Noise levels: the pair (alpha, sigma) of ``x_t = alpha * x0 + sigma * eps``.
+"""Noise levels: the pair (alpha, sigma) of ``x_t = alpha * x0 + sigma * eps`` (docs/mathematics.md, eq. 1).
 
 A coefficient is one number for the batch, shape ``()``, or one per image, shape ``(batch,)``.
 Coefficients are float64, which makes rounding negligible, and stay on the CPU, where they cost almost
@@ -16,7 +16,12 @@ Images = Float[Tensor, "batch channels height width"]
 
 @dataclass(frozen=True)
 class NoiseLevel:
-    """How much of the image (``alpha``) and of the noise (``sigma``) is in ``x_t``."""
+    """How much of the image and of the noise is in ``x_t``.
+
+    Args:
+        alpha: of the image, () or (batch,), float64.
+        sigma: of the noise, in the same shape.
+    """
 
     alpha: Coefficient
     sigma: Coefficient

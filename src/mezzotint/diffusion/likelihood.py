@@ -2,7 +2,8 @@
 
 Images are uint8: 256 pixel values, 2/255 apart on [-1, 1]. There are two estimates:
 
-**The variational bound** in continuous time (Kingma et al. 2021, eq. 13-15), an upper bound::
+**The variational bound** in continuous time (Kingma et al. 2021, eq. 13-15; docs/mathematics.md, eq. 18), an
+upper bound::
 
     -log p(x) <= KL(q(x_1 | x_0) || N(0, 1)) + E[-log p(x_0 | x_start)]
                  - 1/2 int SNR'(t) |x_0 - x_hat(x_t, t)|^2   over t from start to 1
@@ -10,7 +11,7 @@ Images are uint8: 256 pixel values, 2/255 apart on [-1, 1]. There are two estima
 **The probability flow** (Song et al. 2021, eq. 39): x follows the flow from the uniformly
 dequantized image to noise, and log p changes by the divergence of the flow, estimated with one random
 sign vector per evaluation (Hutchinson). In the coordinates of ``samplers/heun.py`` the flow is
-dy/du = eps_hat - x0_hat.
+dy/du = eps_hat - x0_hat (docs/mathematics.md, eq. 11, 12 and 19).
 """
 
 import math
@@ -76,7 +77,7 @@ def variational_bound(
 ) -> Nats:
     """The variational bound on -log p of each image.
 
-    The integral is taken over log-SNR, as 1/2 int SNR |x0 - x_hat|^2 dlogSNR.
+    The integral is taken over log-SNR, as ``1/2 int SNR |x0 - x_hat|^2 dlogSNR``.
 
     Args:
         denoiser: the model.

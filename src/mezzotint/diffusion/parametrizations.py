@@ -1,6 +1,6 @@
 """What a network predicts: a target ``a * x0 + b * eps``, one pair (a, b) per noise level.
 
-Together with ``x_t = alpha * x0 + sigma * eps`` a target is a 2x2 system,
+Together with ``x_t = alpha * x0 + sigma * eps`` a target is a 2x2 system (docs/mathematics.md, eq. 3 and 4)::
 
     | alpha  sigma | | x0  |   | x_t    |          det = alpha * b - sigma * a,
     |   a      b   | | eps | = | target |          x0  = (b * x_t - sigma * target) / det,
@@ -22,7 +22,12 @@ Parametrization = Callable[[NoiseLevel], tuple[Coefficient, Coefficient]]
 
 @dataclass(frozen=True)
 class Prediction:
-    """A denoiser's estimates of the clean image and of the noise, which together make ``x_t``."""
+    """A denoiser's estimates, which together make ``x_t``.
+
+    Args:
+        x0: of the clean image (batch, channels, height, width).
+        eps: of the noise, in the same shape.
+    """
 
     x0: Images
     eps: Images

@@ -8,7 +8,8 @@ For s < t::
     q(x_s | x_t, x_0) = N( alpha_ts sigma_s^2 / sigma_t^2 x_t  +  alpha_s sigma_ts^2 / sigma_t^2 x_0,
                            sigma_ts^2 sigma_s^2 / sigma_t^2 )
 
-(Ho et al. 2020, eq. 4, 2 and 6-7, for any two times: Kingma et al. 2021, appendix A.)
+(Ho et al. 2020, eq. 4, 2 and 6-7, for any two times: Kingma et al. 2021, appendix A;
+docs/mathematics.md, eq. 1, 5 and 6.)
 """
 
 from typing import Literal

@@ -1,7 +1,7 @@
 """Noise schedules: functions from continuous time ``t`` in [0, 1] to a noise level.
 
 ``t = 0`` is exactly the clean image; ``t = 1`` is the noisiest level. A table of T betas
-(Ho et al. 2020, "DDPM") is a schedule with knots at ``i / T``, where
+(Ho et al. 2020, "DDPM") is a schedule with knots at ``i / T``, where (docs/mathematics.md, eq. 2)::
 
     alpha_bar_i = prod_{j <= i} (1 - beta_j),    alpha = sqrt(alpha_bar),  sigma = sqrt(1 - alpha_bar)
 
@@ -48,7 +48,14 @@ class Schedule(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Table(Schedule):
-    """The schedule of a table ``alphas_bar`` (T,), whose entry ``i - 1`` belongs to ``t = i / T``."""
+    """The schedule of a table.
+
+    Args:
+        alphas_bar: (T,), falling inside (0, 1); entry ``i - 1`` belongs to ``t = i / T``.
+
+    Raises:
+        ValueError: if this is no such table.
+    """
 
     alphas_bar: Float[Tensor, " T"]
 
@@ -95,7 +102,11 @@ class Table(Schedule):
 
 @dataclass(frozen=True)
 class Flow(Schedule):
-    """The straight line of flow matching: ``alpha = 1 - t, sigma = t`` (Lipman et al. 2023)."""
+    """The straight line of flow matching: ``alpha = 1 - t, sigma = t`` (Lipman et al. 2023).
+
+    Args:
+        timesteps: T if time is discrete; None if it is continuous.
+    """
 
     timesteps: int | None = None
 

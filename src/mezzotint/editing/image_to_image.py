@@ -1,7 +1,7 @@
 """Image to image: noise is added to an image up to some time, and removed again.
 
-(Meng et al. 2022, "SDEdit", algorithm 1.) The further the noise goes, the freer the result. All steps
-that are asked for are spent between that time and the image.
+(Meng et al. 2022, "SDEdit", algorithm 1; docs/mathematics.md, eq. 23.) The further the noise goes, the
+freer the result. All steps that are asked for are spent between that time and the image.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from .base import Edit, Plan
 
 @dataclass(frozen=True)
 class ImageToImage(Edit):
-    """A way that begins at a noisy image; ``Model.editing`` makes it.
+    """A way that begins at a noisy image; ``Model.image_to_image`` makes it.
 
     Args:
         images: uint8 images (n, channels, height, width), n = 1 if all results share one.

@@ -1,6 +1,6 @@
 """Morphing: a row of images from one sample to another.
 
-Image k of n + 1 has weight w = k / n and is sampled from mixed noise,
+Image k of n + 1 has weight w = k / n and is sampled from mixed noise (docs/mathematics.md, eq. 24)::
 
     z_w = ((1 - w) a + w b) / sqrt((1 - w)^2 + w^2),
 

@@ -1,12 +1,12 @@
 """Inpainting by pseudoinverse guidance: one gradient of the model's prediction for each step.
 
 With y the known pixels, H the choice of them, and p(x0 | x_t) approximated by N(x0_hat, r^2),
-r^2 = sigma^2 / (alpha^2 + sigma^2), the posterior mean moves to
+r^2 = sigma^2 / (alpha^2 + sigma^2), the posterior mean moves to::
 
     x0 = x0_hat + sigma^2 / (alpha r^2) (y - H x0_hat)^T H d x0_hat / d x_t
 
-(Song et al. 2023, "Pseudoinverse-guided diffusion models", section 3). At pure noise, where alpha is 0, the
-prediction does not depend on x_t, and is left as it is.
+(Song et al. 2023, "Pseudoinverse-guided diffusion models", section 3; docs/mathematics.md, eq. 20). At pure
+noise, where alpha is 0, the prediction does not depend on x_t, and is left as it is.
 """
 
 from dataclasses import dataclass, replace
@@ -25,7 +25,12 @@ from .method import Method
 
 @dataclass(frozen=True)
 class PseudoinverseGuided:
-    """A denoiser that is guided to the known pixels by the gradient of its own prediction."""
+    """A denoiser that is guided to the known pixels by the gradient of its own prediction.
+
+    Args:
+        denoiser: the denoiser.
+        known: images, and which of their pixels are known.
+    """
 
     denoiser: Denoiser
     known: Known

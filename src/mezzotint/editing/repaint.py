@@ -1,6 +1,6 @@
 """Inpainting by RePaint: known pixels come from the noised image, and parts of the way are walked again.
 
-(Lugmayr et al. 2022, algorithm 1.)
+(Lugmayr et al. 2022, algorithm 1; docs/mathematics.md, eq. 21, with noise added again by eq. 5.)
 """
 
 from collections.abc import Iterator

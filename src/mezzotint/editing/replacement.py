@@ -1,7 +1,7 @@
 """Inpainting with a few-step model: known pixels are put in the place of predicted ones.
 
-Song et al. 2023, "Consistency Models", algorithm 4, with a mask: each jump sees fresh noise on the known
-pixels and on what the last jump made of the others.
+Song et al. 2023, "Consistency Models", algorithm 4, with a mask (docs/mathematics.md, eq. 22): each jump sees
+fresh noise on the known pixels and on what the last jump made of the others.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +18,12 @@ from .method import Method
 
 @dataclass(frozen=True)
 class Pasted:
-    """A denoiser whose predicted images have the known pixels."""
+    """A denoiser whose predicted images have the known pixels.
+
+    Args:
+        denoiser: the denoiser.
+        known: images, and which of their pixels are known.
+    """
 
     denoiser: Denoiser
     known: Known

@@ -1,5 +1,7 @@
 """Distances that are 0 between equal points, whatever they are computed together with.
 
+The usual formula::
+
     |a - b|^2 = |a|^2 + |b|^2 - 2 a b
 
 loses what is left of float32 where a and b are close. Features are compared in float64, where it is good to

@@ -2,7 +2,8 @@
 
 The prediction of a distilled model is an image, not an average over images, so a critic D can judge how
 real it looks. Model and critic are trained together, by the relativistic loss (Jolicoeur-Martineau
-2019, "The relativistic discriminator"; Huang et al. 2024, "The GAN is dead; long live the GAN!")::
+2019, "The relativistic discriminator"; Huang et al. 2024, "The GAN is dead; long live the GAN!";
+docs/mathematics.md, eq. 17)::
 
     generator   softplus( D(x + s n) - D(f(x_t, t) + s n') )
     critic      softplus( D(f(x_t, t) + s n') - D(x + s n) ) + gamma / 2 |grad D|^2

@@ -1,12 +1,13 @@
 """Few-step training: a network that jumps from any time of a path to its end.
 
 The probability flow leads every noise along a path to an image. A consistency function maps
-every point of a path to its end (Song et al. 2023, "Consistency Models", section 3)::
+every point of a path to its end (Song et al. 2023, "Consistency Models", section 3;
+docs/mathematics.md, eq. 13)::
 
     f(x_t, t) = x_0 on the path through x_t,        f(x_0, 0) = x_0.
 
-Two neighbours on a path have the same end, which gives the objective. With one step of the
-teacher, by DDIM, from t to r < t along its path::
+Two neighbours on a path have the same end, which gives the objective (docs/mathematics.md, eq. 14). With
+one step of the teacher, by DDIM, from t to r < t along its path::
 
     x_r = alpha_r x0_hat(x_t) + sigma_r eps_hat(x_t)
     loss = d( f(x_t, t), f(x_r, r) without gradient ) / (t - r),     d(a, b) = sqrt(|a - b|^2 + c^2) - c,

@@ -4,7 +4,7 @@ Denoising objectives penalize a model for images of the data that it misses, but
 the data, so a small network covers more than the data. Direct discriminative optimization (Zheng et al. 2025,
 "Direct Discriminative Optimization: Your Likelihood-Based Visual Generative Model is Secretly a GAN
 Discriminator", arXiv 2503.01103) starts from such a model, the reference. The log-likelihood ratio of the
-trained model and the reference classifies an image as real or as a sample::
+trained model and the reference classifies an image as real or as a sample (docs/mathematics.md, eq. 16)::
 
     z(x, y) = beta [ E_ref(x, y; t, eps) - E(x, y; t, eps) ]  ~  log p(x | y) - log p_ref(x | y)
     loss    = - log sigmoid(z(x, y)) - alpha log sigmoid(-z(x', y'))

@@ -1,4 +1,7 @@
-"""The denoising objective: the error of the network's prediction for a noisy image."""
+"""The denoising objective: the error of the network's prediction for a noisy image.
+
+(docs/mathematics.md, eq. 7, computed on the network's own target by eq. 3 and 4.)
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Elementwise losses, and weights of the noise levels.
 
+The objective is (docs/mathematics.md, eq. 7)::
+
     loss = E_{t, eps} [ elementwise( sqrt(w(t)) * (x0 - x0_hat) ) ]
 
 The error of every parametrization is the x0 error times ``det / sigma`` (see

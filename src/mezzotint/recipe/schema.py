@@ -165,7 +165,20 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All of the above, and a seed."""
+    """All of the above, and a seed.
+
+    Args:
+        name: of the recipe, for folders and reports.
+        data: the section ``[data]``.
+        net: the section ``[net]``, of the class that its ``name`` chooses.
+        diffusion: the section ``[diffusion]``.
+        objective: the section ``[objective]``, of the class that its ``name`` chooses.
+        training: the section ``[training]``.
+        sampling: the section ``[sampling]``.
+
+    Raises:
+        RecipeError: if two sections contradict each other.
+    """
 
     name: str = "digits"
     seed: int = option(0, "seed of everything random in training", least=0, most=2**63 - 1)

@@ -1,6 +1,8 @@
 """Multistep consistency sampling: jump to the end, add noise, jump again.
 
-    x0 = f(x_t, t),     x_s = alpha_s x0 + sigma_s z,  z ~ N(0, 1)     (Song et al. 2023, algorithm 1)
+(Song et al. 2023, algorithm 1; docs/mathematics.md, eq. 15)::
+
+    x0 = f(x_t, t),     x_s = alpha_s x0 + sigma_s z,  z ~ N(0, 1)
 
 One step is one jump; each further one corrects errors of the previous jump. It is for models trained by
 ``mezzotint distill``: the x0 of an ordinary denoiser is an average over images, not the end of a path.

@@ -1,4 +1,6 @@
-"""DDIM: keep the predicted noise, or replace a part of it (Song et al. 2021, eq. 12 and 16).
+"""DDIM: keep the predicted noise, or replace a part of it.
+
+(Song et al. 2021, eq. 12 and 16; docs/mathematics.md, eq. 9)::
 
     x_s = alpha_s x0_hat + sqrt(sigma_s^2 - r^2) eps_hat + r z,    r = eta * std q(x_s | x_t, x0)
 

@@ -1,6 +1,6 @@
 """Ancestral sampling: draw each ``x_s`` from the posterior, given the predicted x0.
 
-x_s ~ q(x_s | x_t, x0_hat(x_t))                          (Ho et al. 2020, algorithm 2)
+``x_s ~ q(x_s | x_t, x0_hat(x_t))`` (Ho et al. 2020, algorithm 2; docs/mathematics.md, eq. 6).
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,7 @@
 """DPM-Solver++(2M): extrapolate the predicted image along log-SNR (Lu et al. 2022b, algorithm 2).
 
-With lambda = log(alpha / sigma), h = lambda_s - lambda_t, and x0' and h' those of the previous step,
+With lambda = log(alpha / sigma), h = lambda_s - lambda_t, and x0' and h' those of the previous step
+(docs/mathematics.md, eq. 10)::
 
     D   = x0_t + h / (2 h') (x0_t - x0')
     x_s = sigma_s / sigma_t x_t + (alpha_s - alpha_t sigma_s / sigma_t) D

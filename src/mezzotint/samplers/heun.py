@@ -1,6 +1,6 @@
 """Heun's method on the probability flow, in coordinates that make its paths as straight as possible.
 
-Every schedule is equivalent to a rectified flow: with
+Every schedule is equivalent to a rectified flow (docs/mathematics.md, eq. 11 and 12): with::
 
     y = x / (alpha + sigma),    u = sigma / (alpha + sigma),    y = (1 - u) x0 + u eps
 

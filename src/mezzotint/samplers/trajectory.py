@@ -27,7 +27,14 @@ class Trajectory:
 
     @classmethod
     def from_steps(cls, steps: Iterable[Step]) -> "Trajectory":
-        """The trajectory of the steps of one batch."""
+        """The trajectory of one batch.
+
+        Args:
+            steps: all steps of the batch, as a sampler yields them.
+
+        Returns:
+            the same as uint8 images.
+        """
         steps = list(steps)
         return cls(
             x=torch.stack([pixels.to_uint8(step.x.cpu()) for step in steps]),

@@ -1,8 +1,10 @@
 """The moving average of the weights, which is used for sampling.
 
+After update n = 0, 1, ... it is::
+
     average <- d_n average + (1 - d_n) weights,    d_n = min(decay, (1 + n) / (10 + n))
 
-after update n = 0, 1, ...: the decay is small at first, so that the random initialization is soon forgotten.
+The decay is small at first, so that the random initialization is soon forgotten.
 """
 
 import copy

@@ -1,6 +1,7 @@
 """Muon: orthogonalized momentum (Jordan et al. 2024, "Muon: An optimizer for hidden layers").
 
-The update of a weight matrix W (outputs, inputs; a convolution's kernel is flattened to one) is::
+The update of a weight matrix W (outputs, inputs; a convolution's kernel is flattened to one) is
+(docs/mathematics.md, eq. 25)::
 
     M <- mu M + G,        U = (1 - mu) G + mu M  ~  A S B^T (its singular value decomposition),
     W <- W - eta sqrt(max(1, outputs / inputs)) A B^T

@@ -1,5 +1,7 @@
 """Models as folders that diffusers loads, and back.
 
+For example::
+
     from mezzotint.export.diffusers import MezzotintPipeline, export_diffusers
 
     export_diffusers("digits", Path("digits-for-diffusers"))
