@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import logging
 import os
 import subprocess
@@ -375,6 +376,7 @@ def test_a_scheduler_that_does_not_fit_is_refused(
         ("few-step", {"num_inference_steps": 3}, "2 steps"),
     ],
     ids=str,
+    ids=lambda value: re.sub(r" object at 0x\w+", "", str(value)),
 )
 def test_a_wrong_argument_is_refused(
     exports: Exports, name: str, options: dict[str, Any], words: str
