@@ -2,9 +2,9 @@
 
 import dataclasses
 import json
-import re
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -375,7 +375,6 @@ def test_a_scheduler_that_does_not_fit_is_refused(
         ("few-step", {"sampler": "ddim"}, "distilled"),
         ("few-step", {"num_inference_steps": 3}, "2 steps"),
     ],
-    ids=str,
     ids=lambda value: re.sub(r" object at 0x\w+", "", str(value)),
 )
 def test_a_wrong_argument_is_refused(
