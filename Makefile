@@ -1,9 +1,9 @@
-# Verbs: demo, weights, bench, test, test-slow, test-matrix, lint, docs, notebooks, space, gpu-wheels, gpu-check,
-# clean. Each builds the environment it needs in .venv, but for gpu-check, which takes the torch that is there.
+# Verbs: demo, weights, bench, test, test-browser, test-slow, test-matrix, lint, docs, notebooks, space, gpu-wheels,
+# gpu-check, clean. Each builds the environment it needs in .venv, but for gpu-check, which takes the torch that is there.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo weights bench test test-slow test-matrix lint docs notebooks space gpu-wheels gpu-check clean
+.PHONY: demo weights bench test test-browser test-slow test-matrix lint docs notebooks space gpu-wheels gpu-check clean
 
 # A refinement for a model that was trained for three minutes only: a higher rate, more wrong labels, and a
 # little guidance kept.
@@ -47,6 +47,10 @@ bench: .venv/installed
 
 test: .venv/installed
 	$(BIN)/pytest
+
+# The pages in a real browser (chromium); without one, the tests say that they are skipped.
+test-browser: .venv/installed
+	$(BIN)/pytest tests/test_browser.py -m slow -n 0 -rs --show-capture=no
 
 test-slow: .venv/installed
 	$(BIN)/pytest -m slow -n 0

@@ -36,13 +36,16 @@ def studio(
     device
         cpu, cuda, mps, ...; the best there is if not given.
     """
-    from ..studio.server import launch, make_server, require_studio
+    from ..studio.server import check_address, launch, make_server, require_studio
     from ..studio.shelf import Shelf, find_offers
+    from ..utils.device import pick_device
 
     require_studio()
+    check_address(host, port)
+    pick_device(device)  # raises in words
     offers = find_offers(models, runs)
-    local = host in ("127.0.0.1", "localhost", "::1")
-    names = frozenset({"127.0.0.1", "localhost", "[::1]"}) if local else frozenset[str]()
+    local = frozenset({"127.0.0.1", "localhost"})
+    names = local if host in local else frozenset[str]()
     server = make_server(Shelf(offers, device), names)
     address = launch(server, host, port, browser)
     print(f"{address}  (Ctrl-C ends it)", flush=True)

@@ -1,8 +1,9 @@
 """The methods of a model that edit images."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 
 import torch
 from jaxtyping import Int64, UInt8
@@ -12,7 +13,7 @@ from typing_extensions import Unpack
 from ..data.images import ImageSpec
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe, Sampling
-from ..samplers import ImageNoise, SamplingOptions
+from ..samplers import ImageNoise, SamplingOptions, Step
 from ..utils import pixels
 from ..utils.numbers import plain, whole_number
 from ..utils.randomness import generator
@@ -179,6 +180,27 @@ class Editor(ABC):
         Raises:
             RecipeError: for what is out of range, and if both ends are the same.
         """
+        steps = self.morph_steps(
+            start, end, frames=frames, seed=seed, end_seed=end_seed, batch=batch, **options
+        )
+        return torch.cat([pixels.to_uint8(step.x.cpu()) for step in steps if step.final])
+
+    def morph_steps(
+        self,
+        start: int | None,
+        end: int | None,
+        *,
+        frames: int = 25,
+        seed: int = 0,
+        end_seed: int | None = None,
+        batch: int = 64,
+        **options: Unpack[SamplingOptions],
+    ) -> Iterator[Step]:
+        """Sample a row of images step by step; arguments and errors are those of :meth:`morph`.
+
+        Returns:
+            ``steps + 1`` steps for each batch in turn, on the model's device.
+        """
         sampling = self.sampling_options(**options)
         if (start is None) != (end is None):
             raise RecipeError(f"start = {start!r}, end = {end!r}: give two classes, or none")
@@ -199,11 +221,10 @@ class Editor(ABC):
             partial(ImageNoise, int(one), range(1), self.spec.shape, self.device)
             for one in ((seed,) if seed == end_seed else (seed, end_seed))
         ]
-        parts = [
-            morph(plan, noises, checked, weights, len(self.spec.classes))
-            for weights in torch.linspace(0, 1, frames, dtype=torch.float64).split(batch)
-        ]
-        return torch.cat([pixels.to_uint8(part.cpu()) for part in parts])
+        weights = torch.linspace(0, 1, frames, dtype=torch.float64).split(batch)
+        return chain.from_iterable(
+            morph(plan, noises, checked, part, len(self.spec.classes)) for part in weights
+        )
 
     def inpainting(self, image: Tensor, mask: Tensor, method: str | None = None) -> Inpainting:
         """Inpainting as an edit, for :meth:`sample`, :meth:`trajectory` and :meth:`denoise`.

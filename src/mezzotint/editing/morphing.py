@@ -8,7 +8,7 @@ which is standard normal for each w if a and b are independent, and from a mixed
 labels. At w = 0 and w = 1 both are those of the two samples.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from ..samplers.noise import ImageNoise
-from ..samplers.step import Noise
+from ..samplers.step import Noise, Step
 from .base import Plan
 
 
@@ -74,8 +74,8 @@ def morph(
     labels: Int64[Tensor, " ends"] | None,
     weights: Float64[Tensor, " images"],
     classes: int,
-) -> Float[Tensor, "images channels height width"]:
-    """Sample images between two.
+) -> Iterator[Step]:
+    """Sample images between two, step by step.
 
     Args:
         plan: the parts of sampling.
@@ -84,13 +84,11 @@ def morph(
         weights: weight w of the last one (images,), in [0, 1].
         classes: number of classes.
 
-    Returns:
-        the images, in about [-1, 1].
+    Yields:
+        n + 1 steps, the last of which is the images.
     """
     start, *end = (make() for make in noises)
     noise = MixedNoise(start, end[0] if end else None, weights)
     x = noise()
     mixed = None if labels is None else mixed_labels(labels, weights, classes).to(x.device)
-    for step in plan.walk(plan.clipped_denoiser, x, plan.grid, mixed, noise):
-        x = step.x
-    return x
+    yield from plan.walk(plan.clipped_denoiser, x, plan.grid, mixed, noise)

@@ -3,7 +3,7 @@
 import base64
 import io
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -20,7 +20,7 @@ from ..utils import pixels
 from ..utils.randomness import Stream, generator
 from ..viz.animations import Format, save_animation, select, side_by_side
 from ..viz.grids import tile
-from .request import Request, parse_json
+from .request import Request, class_numbers, parse_json
 from .shelf import Shelf
 
 MOST_BYTES = 6_000_000
@@ -31,6 +31,9 @@ MOST_OPINIONS = 20
 
 MOST_CLASSES = 20
 """Classes up to which the model itself is asked: it costs eight evaluations for each."""
+
+BATCH = 64
+"""Frames of a morph that are computed at once, as `mezzotint morph` has it."""
 
 BETWEEN = 0.1
 """Seconds between reports of progress, and so until a job that is stopped stops."""
@@ -51,18 +54,11 @@ def draw(request: Request, model: Model) -> Iterator[dict[str, Any]]:
     Raises:
         RecipeError: if the model cannot do it.
     """
+    steps = yield from _computed(request, model)
     if request.task == "morph":
-        yield {"progress": 0.0}
-        images = _morph(request, model)
+        images = _frames(steps)
         yield _answer(model, len(images), [0.0], images[None], None)
         return
-    steps = []
-    reported = time.perf_counter()
-    for step in _steps(request, model):
-        steps.append(step)
-        if time.perf_counter() - reported > BETWEEN:
-            reported = time.perf_counter()
-            yield {"progress": len(steps) / (request.steps + 1)}
     film = Trajectory.from_steps(steps)
     size = 2 * film.x[0].numel()
     shown = select(len(film.t), max(2, MOST_BYTES // size))
@@ -70,19 +66,39 @@ def draw(request: Request, model: Model) -> Iterator[dict[str, Any]]:
     yield _answer(model, request.count, times, film.x[shown], film.x0[shown])
 
 
-def _morph(request: Request, model: Model) -> Tensor:
-    start, end = request.ends
-    return model.morph(
-        start,
-        end,
-        frames=request.frames,
-        seed=request.seed,
-        end_seed=request.end_seed,
-        **_options(request, None),
-    )
+def _computed(request: Request, model: Model) -> Generator[dict[str, Any], None, list[Step]]:
+    """All steps of a request; those of a morph that are not final are left out.
+
+    Yields:
+        ``{"progress": part}`` from time to time, where a job that is stopped ends.
+    """
+    batches = -(-request.frames // BATCH) if request.task == "morph" else 1
+    kept = []
+    reported = time.perf_counter()
+    for number, step in enumerate(_steps(request, model), 1):
+        if step.final or request.task != "morph":
+            kept.append(step)
+        if time.perf_counter() - reported > BETWEEN:
+            reported = time.perf_counter()
+            yield {"progress": number / (batches * (request.steps + 1))}
+    return kept
+
+
+def _frames(steps: Sequence[Step]) -> Tensor:
+    """The images of a morph."""
+    return torch.cat([pixels.to_uint8(step.x.cpu()) for step in steps])
 
 
 def _steps(request: Request, model: Model) -> Iterator[Step]:
+    if request.task == "morph":
+        return model.morph_steps(
+            *request.ends,
+            frames=request.frames,
+            seed=request.seed,
+            end_seed=request.end_seed,
+            batch=BATCH,
+            **_options(request, None),
+        )
     edit = _edit(request, model)
     return model.denoise(
         request.labels,
@@ -130,7 +146,7 @@ def _base64(images: Tensor) -> str:
 
 def film_file(
     request: Request, model: Model, format: Format, show: Literal["x", "both"]
-) -> dict[str, str]:
+) -> Iterator[dict[str, Any]]:
     """Draw what was asked for, as an animation.
 
     Args:
@@ -139,21 +155,22 @@ def film_file(
         format: of the file.
         show: the noisy images, or these and the expected ones.
 
-    Returns:
-        the file in base64, and its type.
+    Yields:
+        ``{"progress": part}`` from time to time; at last the file in base64, and its type.
     """
+    steps = yield from _computed(request, model)
     if request.task == "morph":
-        images = _morph(request, model)
+        images = _frames(steps)
         frames = torch.cat([images, images[1:-1].flip(0)])
     else:
-        film = Trajectory.from_steps(_steps(request, model))
+        film = Trajectory.from_steps(steps)
         shown = select(len(film.t), 60)
         parts = film.x[shown] if show == "x" else side_by_side(film.x[shown], film.x0[shown])
         columns = min(10, request.count)
         frames = torch.stack([tile(moment, columns) for moment in parts])
     content = io.BytesIO()
     save_animation(content, frames, format=format, fps=15, scale=4)
-    return {"file": base64.b64encode(content.getvalue()).decode(), "type": TYPES[format]}
+    yield {"file": base64.b64encode(content.getvalue()).decode(), "type": TYPES[format]}
 
 
 def opinions(text: object, shelf: Shelf) -> dict[str, Any]:
@@ -175,8 +192,8 @@ def opinions(text: object, shelf: Shelf) -> dict[str, Any]:
         raise RecipeError(f"model: it is one of {', '.join(shelf.offers)}")
     offer = shelf.offers[name]
     images = _images(given.get("images"), offer.spec.shape)
-    labels = given.get("labels")
-    if not isinstance(labels, list) or len(labels) not in (0, len(images)):
+    labels = class_numbers(given.get("labels"), len(offer.spec.classes))
+    if len(labels) not in (0, len(images)):
         raise RecipeError("labels: a list with one class for each picture, or an empty one")
     judged: list[list[tuple[str, int, float | None]]] = [[] for _ in images]
     for who, classes, shares in _judgements(shelf, name, images):

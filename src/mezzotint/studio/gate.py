@@ -1,5 +1,6 @@
-"""What a visitor may reach: the page, its files and the queue, with bodies of bounded size."""
+"""What a visitor may reach: the page, its files and the queue, for jobs of one form and bounded size."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,11 +25,13 @@ class Gate:
     Args:
         app: the application behind it.
         files: names of the page's files.
+        jobs: number of jobs that there are.
         hosts: names by which the server may be addressed, without ports; none for any.
     """
 
-    def __init__(self, app: Any, files: Sequence[str], hosts: frozenset[str]) -> None:
+    def __init__(self, app: Any, files: Sequence[str], jobs: int, hosts: frozenset[str]) -> None:
         self.app = app
+        self.jobs = jobs
         self.hosts = hosts
         self.allowed = {
             ("GET", "/"),
@@ -58,7 +61,11 @@ class Gate:
             if body is None:
                 await _refuse(send, 413)
                 return
-            receive = _again(body, receive)
+            job = _job(body, self.jobs) if _is_json(scope) else None
+            if job is None:
+                await _refuse(send, 400)
+                return
+            receive = _again(job, receive)
         await self.app(scope, receive, _with_headers(send))
 
 
@@ -78,6 +85,31 @@ async def _body(receive: Any) -> bytes | None:
             return None
         if not message.get("more_body"):
             return bytes(body)
+
+
+def _is_json(scope: Any) -> bool:
+    """Whether a body is said to be JSON, which a form of another site cannot say."""
+    kind: bytes = dict(scope["headers"]).get(b"content-type", b"")
+    return kind.partition(b";")[0].strip().lower() == b"application/json"
+
+
+def _job(body: bytes, jobs: int) -> bytes | None:
+    """A request for a job, with nothing in it but what the page sends; None if it is no such request.
+
+    Its argument must be a text: in anything else, gradio looks for files, fetches and stores them.
+    """
+    try:
+        content = json.loads(body)
+        (text,) = content["data"]
+        number = content["fn_index"]
+        session = content["session_hash"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    known = type(number) is int and 0 <= number < jobs
+    if not (known and isinstance(text, str) and isinstance(session, str)):
+        return None
+    job = {"data": [text], "fn_index": number, "session_hash": session, "simple_format": True}
+    return json.dumps(job).encode()
 
 
 def _again(body: bytes, receive: Any) -> Any:

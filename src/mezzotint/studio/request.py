@@ -100,7 +100,7 @@ def parse_request(text: object, offers: Mapping[str, Offer]) -> Request:
     given = parse_json(text)
     task = one_of(given, "task", get_args(Task))
     offer = offers[one_of(given, "model", tuple(offers))]
-    labels = _labels(given.get("labels"), len(offer.spec.classes))
+    labels = class_numbers(given.get("labels"), len(offer.spec.classes))
     each = _number(given, "count", 1, MOST_PICTURES)
     steps = _number(given, "steps", min(offer.steps), max(offer.steps))
     if steps not in offer.steps:
@@ -166,9 +166,11 @@ def _real(given: Mapping[str, Any], name: str, least: float, most: float) -> flo
     """A number in a range."""
     value = given.get(name)
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not least <= float(value or 0) <= most:
+    if (
+        not number or value is None or not least <= value <= most
+    ):  # an int may be too large for a float
         raise RecipeError(f"{name} = {_shown(value)}: it must be a number from {least} to {most}")
-    return float(value or 0)
+    return float(value)
 
 
 def _seed(given: Mapping[str, Any], name: str) -> int:
@@ -180,8 +182,19 @@ def _seed(given: Mapping[str, Any], name: str) -> int:
     return int(str(value))
 
 
-def _labels(value: object, classes: int) -> list[int]:
-    """Labels, each once."""
+def class_numbers(value: object, classes: int) -> list[int]:
+    """Classes of a request.
+
+    Args:
+        value: what stands in the request.
+        classes: number of the model's classes.
+
+    Returns:
+        numbers in 0..classes - 1.
+
+    Raises:
+        RecipeError: if it is no list of such numbers.
+    """
     if not isinstance(value, list) or len(value) > MOST_PICTURES:
         raise RecipeError(f"labels = {_shown(value)}: it must be a list of classes")
     for label in value:
@@ -200,7 +213,7 @@ def _ends(labels: list[int], end: object, classes: int) -> tuple[int | None, int
         return None, None
     if len(labels) != 1:
         raise RecipeError("labels: a morph begins at one class")
-    return labels[0], _labels([end], classes)[0]
+    return labels[0], class_numbers([end], classes)[0]
 
 
 def _bytes(value: object, name: str, size: int) -> bytes:

@@ -5,6 +5,7 @@ One job is computed at a time. Nothing is written to a disk, and nothing is fetc
 
 import json
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -26,6 +27,9 @@ from .shelf import Shelf
 QUEUE = 16
 """Jobs that wait; further ones are refused."""
 
+JOBS = 3
+"""Generate, opinions, film."""
+
 TYPES = {".js": "text/javascript", ".css": "text/css"}
 FORMATS = ("png", *get_args(Format))
 
@@ -34,6 +38,30 @@ def require_studio() -> None:
     """Raise ValueError, in words, if the extra ``studio`` is not installed."""
     if find_spec("gradio") is None:
         raise missing("the studio", "studio")
+
+
+def check_address(host: str, port: int | None) -> None:
+    """Refuse an address on which the studio cannot listen; gradio would fail later, or wait for ever.
+
+    Args:
+        host: name or IPv4 address.
+        port: number; None for any.
+
+    Raises:
+        ValueError: in words, if this computer has no such address, or the port is taken.
+    """
+    if port is not None and not 1 <= port <= 65_535:
+        raise RecipeError(f"port = {port}: it must be from 1 to 65535")
+    try:
+        with socket.socket() as probe:
+            if os.name == "posix":  # a port is free at once when its owner has ended
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port or 0))
+    except socket.gaierror:
+        raise RecipeError(f"host = {host}: there is no such name or IPv4 address") from None
+    except OSError as error:
+        place = host if port is None else f"port {port} on {host}"
+        raise RecipeError(f"{place} cannot be used: {error.strerror}") from None
 
 
 def make_server(shelf: Shelf, hosts: frozenset[str] = frozenset()) -> Any:
@@ -61,7 +89,7 @@ def make_server(shelf: Shelf, hosts: frozenset[str] = frozenset()) -> Any:
 
     server = Studio(title="Mezzotint", docs_url=None, redoc_url=None, openapi_url=None)
     files = ["style.css", *SERVER]
-    server.add_middleware(Gate, files=[*files, "models.json"], hosts=hosts)
+    server.add_middleware(Gate, files=[*files, "models.json"], jobs=JOBS, hosts=hosts)
     content = page_html('<link rel="stylesheet" href="style.css">', linked_scripts(SERVER))
 
     @server.get("/", response_class=HTMLResponse)  # type: ignore[untyped-decorator]
@@ -100,8 +128,8 @@ def _serve(server: Any, response: Any, name: str) -> None:
 def _add_jobs(server: Any, gradio: Any, shelf: Shelf) -> None:
     """The jobs, in the order in which the page numbers them.
 
-    Each takes one text and gives one: gradio looks into other arguments for files, and fetches them. A job
-    that is cancelled loses its place before its step ends, so a lock keeps the next one waiting.
+    Each takes one text, as the gate sees to, and gives one. A job that is cancelled loses its place before
+    its step ends, so a lock keeps the next one waiting.
     """
     lock = threading.Lock()
 
@@ -151,7 +179,7 @@ def _film(text: str, shelf: Shelf) -> Iterator[dict[str, Any]]:
     given = parse_json(text)
     format = one_of(given, "format", get_args(Format))
     show = one_of(given, "show", ("x", "both"))
-    yield film_file(request, shelf.model(request.offer.name), format, show)
+    yield from film_file(request, shelf.model(request.offer.name), format, show)
 
 
 def launch(server: Any, host: str, port: int | None, browser: bool) -> str:
