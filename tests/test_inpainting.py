@@ -142,7 +142,7 @@ def test_a_mask_that_keeps_nothing_is_sampling(method, few_step):
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "ddim:eta=1", "dpm++", "heun"])
 def test_pigdm_goes_with_every_sampler(sampler):
     model = model_of(False)
-    drawn = model.inpaint(picture(), HALF, [1], sampler=sampler, steps=3)
+    drawn = model.inpaint(picture(), HALF, [1], method="pigdm", sampler=sampler, steps=3)
     assert torch.equal(drawn[:, :, ~HALF], picture()[:, :, ~HALF])
 
 

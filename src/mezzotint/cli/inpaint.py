@@ -44,7 +44,7 @@ def inpaint(
         Classes of what is to come out; if none is given, the model is not told.
     method
         replace (distilled models); pigdm or repaint:jump=1,repeats=4 (others). If not given, what measured
-        best: replace or pigdm.
+        best: replace or repaint.
     count
         Results for each class.
     seed

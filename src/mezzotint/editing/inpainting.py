@@ -22,6 +22,11 @@ from .known import Known
 from .method import Method
 
 
+def best_method(few_step: bool) -> str:
+    """The method that measured best on digits (``docs/benchmarks.md``), for a distilled model or another."""
+    return "replace" if few_step else "repaint"
+
+
 def make_method(text: str | None, few_step: bool) -> Method:
     """A method of inpainting by its name and options.
 
@@ -35,7 +40,7 @@ def make_method(text: str | None, few_step: bool) -> Method:
     Raises:
         ValueError: if there is no such method or option, or it does not go with the model.
     """
-    text = text or ("replace" if few_step else "pigdm")
+    text = text or best_method(few_step)
     name = text.partition(":")[0]
     if name not in INPAINTERS:
         raise ValueError(f"method = {text!r}: it is one of {', '.join(INPAINTERS)}")

@@ -10,7 +10,7 @@ from typing import Any
 from .. import weights
 from ..build import load_data, make_schedule
 from ..data import ImageData, ImageSpec
-from ..editing.inpainting import make_method
+from ..editing.inpainting import best_method, make_method
 from ..evaluation.features import SHIPPED, Classifier, load_classifier
 from ..loading import find_weights, is_model, load
 from ..model import Model
@@ -73,7 +73,7 @@ class Offer:
             "samplers": list(self.samplers),
             "steps": list(self.steps),
             "fill_steps": max(fitting, default=self.steps[0]),
-            "fill_method": "replace" if self.recipe.few_step else "pigdm",
+            "fill_method": best_method(self.recipe.few_step),
             "sampling": {
                 "sampler": sampling.sampler,
                 "steps": sampling.steps,

@@ -106,6 +106,7 @@ class Page {
     for (const element of document.querySelectorAll(".with-classes")) {
       element.hidden ||= !this.model.classes.length;
     }
+    $("sampler").disabled = task === "inpaint" && this.model.fill_method.startsWith("repaint");
     $("explanation").textContent = EXPLANATIONS[task];
     $("run").textContent = BUTTONS[task];
     if ((task === "edit" || task === "inpaint") && this.chosen.size !== 1) {
