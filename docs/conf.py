@@ -26,7 +26,8 @@ def explain_keys(app, what, name, thing, options, lines):
             continue
         choices = field.metadata.get("choices")
         known = f"; one of {', '.join(choices)}" if choices else ""
-        lines.append(f":param {field.name}: {words}{known}; {field.default!r} if not given.")
+        default = "" if field.default is None else f"; {field.default!r} if not given"
+        lines.append(f":param {field.name}: {words}{known}{default}.")
 
 
 def setup(app):
