@@ -511,6 +511,22 @@ def test_a_port_that_is_taken_is_said_in_words(studio):
         main(["studio", "--no-browser", "--port", str(studio.port)])
 
 
+def test_a_run_is_offered_under_its_own_name_as_far_as_that_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/mine", "b/mine", "a/two words", "a/digits"):
+        random_model_file(tmp_path / name / "model.safetensors")
+    random_model_file(tmp_path / "plain.safetensors")
+    offers = find_offers(["digits", "b/mine", "plain.safetensors"], Path("a"))
+    assert [offer.place for offer in offers] == [
+        *["digits", "b/mine", "plain.safetensors", "a/digits", "a/mine", "a/two words"]
+    ]
+    names = [offer.name for offer in offers]
+    assert names[0] == "digits"
+    assert [names[2], names[5]] == ["plain", "two words"]
+    for k, start in ((1, "b_mine-"), (3, "a_digits-"), (4, "a_mine-")):
+        assert names[k].startswith(start)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -545,8 +561,7 @@ def test_a_damaged_run_does_not_close_the_studio(tmp_path, capsys):
     (tmp_path / "something else").mkdir()
     (tmp_path / "note.txt").write_text("not a run")
     names = [offer.name for offer in find_offers(["digits"], tmp_path)]
-    assert len(names) == 2
-    assert "good" in names[1]
+    assert names == ["digits", "good"]
     warned = capsys.readouterr().err.splitlines()
     assert [
         bool(re.search(f"{name} is not offered: .", line))

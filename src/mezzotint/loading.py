@@ -1,6 +1,6 @@
 """Where models are found, and how they are loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from .recipe.schema import Recipe
 from .recipe.toml import nearest
 from .training.checkpoint import MODEL, latest_checkpoint
 from .utils.assets import shipped
+from .utils.classes import file_names
 from .utils.device import pick_device, prepare
 from .utils.hub import PREFIX, fetch
 
@@ -54,6 +55,26 @@ def find_weights(path: str | Path) -> Path:
     if checkpoint is None:
         raise FileNotFoundError(f"{path} holds neither {MODEL} nor a checkpoint")
     return checkpoint / MODEL
+
+
+def model_names(places: Sequence[str]) -> list[str]:
+    """Names for models that are shown together, which can be names of files.
+
+    Args:
+        places: of the models, as :func:`find_weights` takes them.
+
+    Returns:
+        the last part of each place, and more of it where two would be equal; two are equal only if their
+        places are.
+    """
+    models = shipped("models")
+    last = [name if name in models else Path(name).expanduser().resolve().name for name in places]
+    short = [file_names([name.removesuffix(".safetensors")])[0] for name in last]
+    folded = [name.casefold() for name in short]
+    return [
+        name if folded.count(name.casefold()) == 1 else file_names([place])[0]
+        for name, place in zip(short, places, strict=True)
+    ]
 
 
 def is_model(folder: Path) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cyclopts import App
 
+from ..recipe.fields import RecipeError
 from ..utils.output import output_file, output_folder
 
 
@@ -75,12 +76,13 @@ def page(*models: Path, out: Path, single_file: bool = False, runtime: Path | No
     """
     from ..export.onnx import require_onnx
     from ..export.page import export_page
-    from ..loading import load
-    from ..utils.classes import file_names
+    from ..loading import load, model_names
 
     require_onnx()
     folder = output_folder(out)
-    names = file_names([model.stem for model in models])
+    names = model_names([str(model) for model in models])
+    if len(set(names)) < len(names):
+        raise RecipeError(f"the models {', '.join(names)} have two of one name: name each once")
     loaded = {name: load(model, "cpu") for name, model in zip(names, models, strict=True)}
     export_page(loaded, folder, single_file=single_file, runtime=runtime)
     print(folder / "index.html")

@@ -15,6 +15,7 @@ from pathlib import Path
 from ..model import Model
 from ..recipe.fields import RecipeError
 from ..utils.assets import ASSETS
+from ..utils.classes import file_names
 from ..utils.files import whole_folder
 from .description import known_parametrization
 from .onnx import export_onnx
@@ -55,11 +56,14 @@ def export_page(
 
     Raises:
         FileNotFoundError: if the runtime cannot be had.
-        ValueError: if a model has a part that the page does not know, or the folder holds something else;
-            nothing is written then.
+        ValueError: if a model has a part that the page does not know, or a name that cannot be a file's, or
+            the folder holds something else; nothing is written then.
     """
     if not models:
         raise RecipeError("name at least one model for the page")
+    for name, right in zip(models, file_names(list(models)), strict=True):
+        if not name or name != right:
+            raise RecipeError(f"{name!r} cannot be the name of a file: call the model {right!r}")
     for name, model in models.items():
         _check(name, model)
     _check_folder(out)
@@ -70,7 +74,7 @@ def export_page(
             export_onnx(model, path, labels="weights", half=True)
             files[f"{name}.onnx"] = path.read_bytes()
     names = [f"{name}.onnx" for name in models]
-    with whole_folder(out) as folder:
+    with whole_folder(out.resolve()) as folder:
         if single_file:
             (folder / "index.html").write_text(_single(names, files), encoding="utf-8")
         else:
@@ -79,7 +83,9 @@ def export_page(
             for name in ("style.css", *BROWSER):
                 (folder / name).write_bytes((PAGE / name).read_bytes())
             (folder / "index.html").write_text(_linked(names), encoding="utf-8")
-        (folder / MARK).write_text(json.dumps({"models": list(models)}), encoding="utf-8")
+        written = sorted(path.name for path in folder.iterdir())
+        mark = json.dumps({"models": list(models), "files": written})
+        (folder / MARK).write_text(mark, encoding="utf-8")
 
 
 def _check(name: str, model: Model) -> None:
@@ -96,9 +102,25 @@ def _check(name: str, model: Model) -> None:
 
 
 def _check_folder(out: Path) -> None:
-    """Refuse a folder that holds anything but an earlier page."""
-    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
-        raise RecipeError(f"out = {out} holds other files: name a new folder, or an empty one")
+    """Refuse a folder that holds anything but an earlier page, since it will be replaced."""
+    here = Path.cwd()
+    if out.resolve() in (here, *here.parents):
+        raise RecipeError(
+            f"out = {out} is the folder that you are in, or around it: name another one"
+        )
+    others = {path.name for path in out.iterdir()} - _files_of(out) if out.is_dir() else set()
+    if others:
+        raise RecipeError(
+            f"out = {out} holds other files, such as {min(others)}: name a new folder, or an empty one"
+        )
+
+
+def _files_of(out: Path) -> set[str]:
+    """Names of the files of an earlier page."""
+    try:
+        return {MARK, *json.loads((out / MARK).read_text(encoding="utf-8"))["files"]}
+    except (OSError, ValueError, TypeError, KeyError):
+        return set()
 
 
 def page_html(style: str, scripts: Sequence[str], security: str = "") -> str:

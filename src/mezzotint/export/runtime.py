@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 
 from ..data.download import fetch
@@ -55,21 +56,21 @@ def runtime_files(package: Path | None = None) -> dict[str, bytes]:
 def _cached() -> Path:
     """The package in the cache, fetched first if it is not there."""
     path = cache_entry("runtime", PACKAGE)
-    if not path.is_file() and (npm := shutil.which("npm")):
+    if not _is_right(path) and (npm := shutil.which("npm")):
         _pack(npm, path)
     try:
         return fetch(path, URLS, _check)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{PACKAGE} could not be fetched. Where there is a network, `npm pack onnxruntime-web@{VERSION}`"
-            f" makes it; give the file by --runtime. ({error})"
+            f" makes it; give the file by --runtime. Tried: {str(error).partition('Tried: ')[2]}"
         ) from None
 
 
 def _pack(npm: str, path: Path) -> None:
     """Let npm fetch the package, which knows the user's registry and proxy. If it fails, nothing happens."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [npm, "pack", "--silent", f"onnxruntime-web@{VERSION}"]
+        command = [npm, "pack", "--silent", "--fetch-retries=0", f"onnxruntime-web@{VERSION}"]
         result = subprocess.run(command, cwd=folder, capture_output=True, check=False)
         packed = Path(folder) / PACKAGE
         if result.returncode == 0 and packed.is_file():
@@ -79,6 +80,14 @@ def _pack(npm: str, path: Path) -> None:
 
 def _check(path: Path) -> None:
     _unpacked(path)
+
+
+def _is_right(path: Path) -> bool:
+    try:
+        _check(path)
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def _unpacked(path: Path) -> dict[str, bytes]:
@@ -96,7 +105,7 @@ def _unpacked(path: Path) -> dict[str, bytes]:
                 if hashlib.sha256(content).hexdigest() != right:
                     raise ValueError(f"{path}: {name} is not that of onnxruntime-web {VERSION}")
                 contents[name] = content
-    except (tarfile.TarError, KeyError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, KeyError, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise ValueError(f"{path} is not the package onnxruntime-web {VERSION}: {error}") from None

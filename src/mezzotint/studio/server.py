@@ -98,7 +98,7 @@ def make_server(shelf: Shelf, hosts: frozenset[str] = frozenset()) -> Any:
 
     @server.get("/models.json")  # type: ignore[untyped-decorator]
     def models() -> Any:
-        return JSONResponse(about(shelf))
+        return JSONResponse(about(shelf, bool(hosts)))
 
     for name in files:
         _serve(server, Response, name)
@@ -106,10 +106,10 @@ def make_server(shelf: Shelf, hosts: frozenset[str] = frozenset()) -> Any:
     return server
 
 
-def about(shelf: Shelf) -> dict[str, Any]:
-    """What the page must know of this server."""
+def about(shelf: Shelf, local: bool) -> dict[str, Any]:
+    """What the page must know of this server; visitors from elsewhere see no paths."""
     return {
-        "models": [offer.describe() for offer in shelf.offers.values()],
+        "models": [offer.describe(local) for offer in shelf.offers.values()],
         "formats": list(FORMATS),
         "opinions": {"most": MOST_OPINIONS},
         "about": "The models run on the computer that serves this page.",

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,12 @@ from ..build import load_data, make_schedule
 from ..data import ImageData, ImageSpec
 from ..editing.inpainting import best_method, make_method
 from ..evaluation.features import SHIPPED, Classifier, load_classifier
-from ..loading import find_weights, is_model, load
+from ..loading import find_weights, is_model, load, model_names
 from ..model import Model
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe
 from ..samplers.grids import is_list
 from ..utils.assets import shipped
-from ..utils.classes import file_names
 from ..utils.console import warn
 
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 100)
@@ -32,13 +31,15 @@ class Offer:
     """A model that visitors may choose.
 
     Args:
-        name: that they see, and that a command line takes.
+        name: that they see.
+        place: where a command line finds it.
         path: of the weights file.
         recipe: its recipe.
         spec: shape and classes of its images.
     """
 
     name: str
+    place: str
     path: Path
     recipe: Recipe
     spec: ImageSpec
@@ -60,13 +61,14 @@ class Offer:
         most = make_schedule(self.recipe.diffusion).timesteps or max(STEPS)
         return tuple(sorted({own, *(n for n in STEPS if n <= most)}))
 
-    def describe(self) -> dict[str, Any]:
-        """What the page must know."""
+    def describe(self, with_place: bool) -> dict[str, Any]:
+        """What the page must know; with ``place`` for visitors of this computer alone."""
         method = make_method(None, self.recipe.few_step)
         sampling = self.recipe.sampling
         fitting = [n for n in self.steps if n <= method.steps]
         return {
             "name": self.name,
+            "place": self.place if with_place else self.name,
             "shape": list(self.spec.shape),
             "classes": list(self.spec.classes),
             "few_step": self.recipe.few_step,
@@ -138,7 +140,7 @@ def find_offers(models: Sequence[str], runs: Path | None) -> list[Offer]:
         FileNotFoundError: if there is no such model or folder.
         ValueError: if a model that was named is damaged.
     """
-    offers = [_offer(name, name) for name in models or sorted(shipped("models"))]
+    offers = [_offer(place) for place in models or sorted(shipped("models"))]
     if runs is not None:
         runs = runs.expanduser()
         if not runs.is_dir():
@@ -146,16 +148,16 @@ def find_offers(models: Sequence[str], runs: Path | None) -> list[Offer]:
         for folder in sorted(runs.iterdir()):
             if folder.is_dir() and is_model(folder):
                 try:
-                    offers.append(_offer(str(folder), str(folder)))
+                    offers.append(_offer(str(folder)))
                 except (ValueError, OSError) as error:  # one damaged run does not close the studio
                     warn(f"{folder} is not offered: {error}")
-    names = [offer.name for offer in offers]
+    names = model_names([offer.place for offer in offers])
     if len(set(names)) < len(names):
         raise RecipeError(f"the models {', '.join(names)} have two of one name: name each once")
-    return offers
+    return [replace(offer, name=name) for offer, name in zip(offers, names, strict=True)]
 
 
-def _offer(name: str, place: str) -> Offer:
+def _offer(place: str) -> Offer:
     path = find_weights(place)
     recipe, spec = weights.read_header(path)
-    return Offer(name if name in shipped("models") else file_names([name])[0], path, recipe, spec)
+    return Offer(place, place, path, recipe, spec)

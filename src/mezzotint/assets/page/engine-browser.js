@@ -84,14 +84,16 @@ class BrowserEngine {
     const about = this.abouts[name];
     const samplers = about.few_step ? ["consistency"] : ["dpm++", "ddim", "ddpm"];
     const sampler = samplers.includes(about.sampling.sampler) ? about.sampling.sampler : samplers[0];
+    const steps = Object.keys(about.grids).map(Number).sort((a, b) => a - b);
+    const fitting = steps.filter((n) => n <= (about.few_step ? 24 : 12));
     return {
       name,
       shape: about.shape,
       classes: about.classes,
       few_step: about.few_step,
       samplers,
-      steps: Object.keys(about.grids).map(Number).sort((a, b) => a - b),
-      fill_steps: about.few_step ? 24 : 12,
+      steps,
+      fill_steps: fitting.at(-1) ?? steps[0],
       fill_method: about.few_step ? "replace" : "repaint",
       sampling: { ...about.sampling, sampler },
     };

@@ -6,14 +6,6 @@ const JOBS = { generate: 0, opinions: 1, film: 2 };  // in the order in which th
 
 const fromBase64 = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
-function toBase64(bytes) {
-  let letters = "";
-  for (let k = 0; k < bytes.length; k += 8192) {
-    letters += String.fromCharCode(...bytes.subarray(k, k + 8192));
-  }
-  return btoa(letters);
-}
-
 function post(path, content, signal) {
   const headers = { "content-type": "application/json" };
   return fetch(API + path, { method: "POST", headers, body: JSON.stringify(content), signal });

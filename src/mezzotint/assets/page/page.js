@@ -121,10 +121,15 @@ class Page {
     if (kept && kept.image.length === this.easel.image.length) {
       this.easel.image.set(kept.image);
       this.easel.mask.set(kept.mask);
-    } else if (task === "inpaint" && this.stages.length && !this.stages[0].film.row) {
+    } else if (task === "inpaint" && this.stages.length && this.fits(this.stages[0].film)) {
       this.easel.image.set(this.stages[0].film.last(0));
     }
     this.easel.draw();
+  }
+
+  /** Whether the pictures of a film can be put on the easel. */
+  fits(film) {
+    return !film.row && String(film.shape) === String(this.model.shape);
   }
 
   keepImage() {
@@ -145,8 +150,8 @@ class Page {
       sampler: $("sampler").value,
       guidance: $("guidance").value,
       strength: this.task === "edit" ? $("strength").value : null,
-      image: drawn ? this.easel.image : null,
-      mask: this.task === "inpaint" ? this.easel.mask : null,
+      image: drawn ? this.easel.image.slice() : null,  // the visitor may draw on
+      mask: this.task === "inpaint" ? this.easel.mask.slice() : null,
       start: this.task === "morph" ? $("start").value : null,
       end: this.task === "morph" ? $("end").value : null,
       frames: this.task === "morph" ? $("frames").value : null,
@@ -167,7 +172,7 @@ class Page {
   /** Put the settings of a link into the form. */
   restore(settings) {
     const known = (name) => this.engine.models.some((model) => model.name === name);
-    if (settings.task in EXPLANATIONS) this.task = settings.task;
+    if (Object.hasOwn(EXPLANATIONS, settings.task ?? "")) this.task = settings.task;
     if (known(settings.model)) this.useModel(settings.model);
     if (known(settings.otherModel)) this.useOther(settings.otherModel);
     const size = sizeOf(this.model.shape);
@@ -321,8 +326,8 @@ class Page {
 
   async present(films, requests, settings, milliseconds) {
     this.requests = requests;
-    const actions = { mend: (image) => this.mend(image) };
     this.stages = films.map((film, k) => {
+      const actions = { mend: (image) => this.mend(image, requests[k].model) };
       const title = films.length > 1 ? this.titleOf(requests[k]) : "";
       return new Stage(title, film, this.namesOf(requests[k], film), actions);
     });
@@ -400,7 +405,9 @@ class Page {
     }
   }
 
-  mend(image) {
+  /** Put a picture on the easel, with the model that drew it. */
+  mend(image, name) {
+    if (this.model.name !== name) this.useModel(name);
     this.useTask("inpaint");
     this.easel.setImage(image);
     $("easel").focus();

@@ -142,9 +142,17 @@ function paste(drawn, image, mask) {
   return drawn.map((value, i) => (mask[i] ? value : image[i]));
 }
 
-/** uint8 values in [-1, 1], and back. */
-const toFloat = (bytes) => Float32Array.from(bytes, (value) => value / 127.5 - 1);
-const toByte = (value) => Math.round(Math.min(1, Math.max(-1, value)) * 127.5 + 127.5);
+/** The nearest whole number, and of two the even one, as Python rounds. */
+function rounded(value) {
+  const below = Math.floor(value);
+  if (value - below !== 0.5) return Math.round(value);
+  return below % 2 ? below + 1 : below;
+}
+
+/** uint8 values in [-1, 1], and back, in 32 bits as in Python. */
+const toFloat = (bytes) => Float32Array.from(bytes, (value) => Math.fround(value / 127.5) - 1);
+const toByte = (value) =>
+  Math.min(255, Math.max(0, rounded(Math.fround(Math.fround(value + 1) * 127.5))));
 
 /** The labels of a request as rows of weights, one for each image. */
 function labelWeights(about, labels) {
@@ -221,11 +229,11 @@ function shortened(grid, strength, about) {
   if (!about.discrete) return times;
   const T = about.timesteps;
   const n = grid.length - 1;
-  const first = Math.max(1, Math.round(strength * T));
+  const first = Math.max(1, rounded(strength * T));
   if (first < n) throw new Error(`A strength of ${strength} leaves fewer time steps than ${n}.`);
   let least = Infinity;
   const steps = times.slice(0, n).map((t, k) => {
-    const step = Math.max(Math.min(Math.round(t * T), first), n - k) + k;
+    const step = Math.max(Math.min(rounded(t * T), first), n - k) + k;
     least = Math.min(least, step);
     return least - k;
   });

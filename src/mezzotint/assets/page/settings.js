@@ -30,7 +30,8 @@ function checked(settings, models) {
   const model = models.find((one) => one.name === settings.model);
   if (!model) throw new Error(`There is no model "${settings.model}".`);
   const classes = model.classes.length;
-  const labels = settings.labels.map(Number);
+  const morph = settings.task === "morph";
+  const labels = morph ? [] : settings.labels.map(Number);
   if (labels.some((label) => !Number.isInteger(label) || label < 0 || label >= classes)) {
     throw new Error(`Classes are numbered 0 to ${classes - 1}.`);
   }
@@ -48,7 +49,7 @@ function checked(settings, models) {
     task: settings.task,
     model: model.name,
     labels,
-    count: numberOf("count", settings.count, true),
+    count: morph ? 1 : numberOf("count", settings.count, true),
     seed: seedOf(settings.seed),
     steps,
     sampler: settings.sampler,
@@ -68,7 +69,7 @@ function checked(settings, models) {
       throw new Error("Nothing is to be repainted: brush over a part of the picture first.");
     }
   }
-  if (settings.task === "morph") {
+  if (morph) {
     request.frames = numberOf("frames", settings.frames, true);
     request.endSeed = seedOf(settings.endSeed);
     request.end = classes ? Number(settings.end) : null;
@@ -80,13 +81,20 @@ function checked(settings, models) {
   return request;
 }
 
-const toText = (bytes) => btoa(String.fromCharCode(...bytes));
+/** Bytes as base64; in parts, since a function takes a limited number of arguments. */
+function toBase64(bytes) {
+  let letters = "";
+  for (let k = 0; k < bytes.length; k += 8192) {
+    letters += String.fromCharCode(...bytes.subarray(k, k + 8192));
+  }
+  return btoa(letters);
+}
 
 /** A mask as text: eight pixels to a byte. */
 function packMask(mask) {
   const packed = new Uint8Array(Math.ceil(mask.length / 8));
   mask.forEach((value, i) => (packed[i >> 3] |= value ? 1 << (i & 7) : 0));
-  return toText(packed);
+  return toBase64(packed);
 }
 
 function unpackMask(text, length) {
@@ -99,7 +107,7 @@ function toLink(settings) {
   const words = new URLSearchParams();
   for (const [name, value] of Object.entries(settings)) {
     if (value === null || value === undefined) continue;
-    if (name === "image") words.set(name, toText(value));
+    if (name === "image") words.set(name, toBase64(value));
     else if (name === "mask") words.set(name, packMask(value));
     else words.set(name, String(value));
   }
@@ -126,11 +134,16 @@ function fromLink(hash) {
 const VERBS = { generate: "sample", compare: "sample", edit: "edit", inpaint: "inpaint", morph: "morph" };
 
 /** A word as a shell takes it. */
-const quoted = (word) => (/^[\w.+:-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+const quoted = (word) => (/^[\w.+:/-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+/** Where Python finds a model. */
+const placeOf = (model) => model.place ?? model.name;
 
 /** The command line that makes the same pictures. */
 function toCommand(request, model) {
-  const words = ["mezzotint", VERBS[request.task], model.name];
+  const named = request.labels.length || request.task === "edit" || request.task === "inpaint";
+  if (!named && (model.classes.length || request.task === "morph")) return "# without a class: from Python only";
+  const words = ["mezzotint", VERBS[request.task], quoted(placeOf(model))];
   if (request.task === "edit") words.push("drawing.png");
   if (request.task === "inpaint") words.push("picture.png", "mask.png");
   const all = request.labels.length === model.classes.length && VERBS[request.task] === "sample";
@@ -161,22 +174,19 @@ function toPython(request, model) {
   const repeated = request.labels.flatMap((label) => Array(request.count).fill(label));
   const labels = repeated.length ? `[${repeated.join(", ")}]` : "None";
   if (!repeated.length && request.task !== "morph") options.unshift(`count=${request.count}`);
-  const lines = ["import mezzotint", "", `model = mezzotint.load(${JSON.stringify(model.name)})`];
-  const bits = (name) => [
-    "import numpy as np, torch",
-    "from PIL import Image",
-    `${name} = torch.from_numpy(np.array(Image.open("${name}.png")))`,
-  ];
+  const lines = ["import mezzotint", "", `model = mezzotint.load(${JSON.stringify(placeOf(model))})`];
+  const [kind, order] = model.shape[0] === 1 ? ["L", "[None]"] : ["RGB", ".permute(2, 0, 1)"];
+  const opened = (name, mode) => `torch.from_numpy(np.array(Image.open("${name}.png").convert("${mode}")))`;
+  lines.splice(1, 0, ...(request.image ? ["import numpy as np", "import torch", "from PIL import Image"] : []));
   if (request.task === "morph") {
     const [start, end] = [request.labels[0] ?? "None", request.end ?? "None"];
     options.unshift(`frames=${request.frames}`, `end_seed=${request.endSeed}`);
     lines.push(`images = model.morph(${start}, ${end}, ${options.join(", ")})`);
   } else if (request.task === "edit") {
-    lines.push(...bits("drawing"), "drawing = drawing.reshape(-1, *drawing.shape[-2:])");
+    lines.push(`drawing = ${opened("drawing", kind)}${order}`);
     lines.push(`images = model.edit(drawing, ${request.strength}, ${labels}, ${options.join(", ")})`);
   } else if (request.task === "inpaint") {
-    lines.push(...bits("picture"), "picture = picture.reshape(-1, *picture.shape[-2:])");
-    lines.push('mask = torch.from_numpy(np.array(Image.open("mask.png")))');
+    lines.push(`picture = ${opened("picture", kind)}${order}`, `mask = ${opened("mask", "L")}`);
     options.unshift(`method="${model.fill_method}"`);
     lines.push(`images = model.inpaint(picture, mask, ${labels}, ${options.join(", ")})`);
   } else {
