@@ -199,7 +199,8 @@ def drawn(model, request):
         case "edit":
             return model.edit(image, request["strength"], labels, **options, **sampler)
         case "inpaint":
-            return model.inpaint(image, mask, labels, **options, **sampler)
+            own = model.inpainting(image, mask).own_sampler  # which no name of a sampler goes with
+            return model.inpaint(image, mask, labels, **options, **({} if own else sampler))
         case "morph":
             end_seed = int(request["endSeed"])
             frames = request["frames"]

@@ -88,13 +88,21 @@ def page(*models: Path, out: Path, single_file: bool = False, runtime: Path | No
     print(folder / "index.html")
 
 
+HELP = """Take a model elsewhere: as an ONNX file, as a folder of diffusers, as a page for the browser.
+
+$ mezzotint export onnx digits-fast
+$ mezzotint export diffusers digits --out digits-diffusers
+$ mezzotint export page digits digits-fast --out page
+
+`mezzotint export FORMAT --help` explains a format.
+"""
+
+
 def command(tokens: Sequence[str]) -> App:
     """The verb, with a verb for each format."""
-    from . import PARAMETERS, VERBS, help_text
+    from . import PARAMETERS, help_text
 
-    app = App(
-        name="export", help=VERBS["export"], group_parameters=PARAMETERS, help_format="plaintext"
-    )
+    app = App(name="export", help=HELP, group_parameters=PARAMETERS, help_format="plaintext")
     for verb in (onnx, diffusers, page):
         app.command(verb, help=help_text(verb))
     return app
