@@ -76,6 +76,7 @@ def test_the_page_of_notebooks_lists_all_and_what_they_cite_is_in_the_bibliograp
     assert not {f"{who} {year}" for who, year in cited if f"| {who} {year} |" not in entries}
 
 
+@pytest.mark.slow  # continuous integration runs the notebooks in full
 @pytest.mark.parametrize("name", SMALL)
 def test_what_a_notebook_claims_holds(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
