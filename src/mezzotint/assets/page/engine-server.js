@@ -58,6 +58,7 @@ async function job(name, request, { progress = () => {}, waiting = () => {}, sig
     throw new Error("The server has gone away.");
   } catch (error) {
     if (signal?.aborted) return null;
+    if (error instanceof TypeError) throw new Error("The server cannot be reached: is the studio still running?");
     throw error;
   }
 }
