@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .level import Coefficient, Images, scale
-from .parametrizations import Parametrization, Prediction, invert
+from .parametrizations import Parametrization, Prediction, invert, with_noise
 from .schedules import Schedule
 
 Labels = Int[Tensor, " batch"] | Float[Tensor, "batch classes"]
@@ -163,4 +163,4 @@ class Clipped:
         """
         level = self.schedule.level(t)
         x0 = self.denoiser(x_t, t, labels).x0.clamp(-1, 1)
-        return Prediction(x0, scale(1 / level.sigma, x_t) - scale(level.alpha / level.sigma, x0))
+        return with_noise(x0, x_t, level)

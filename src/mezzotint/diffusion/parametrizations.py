@@ -33,6 +33,20 @@ class Prediction:
     eps: Images
 
 
+def with_noise(x0: Images, x_t: Images, level: NoiseLevel) -> Prediction:
+    """The prediction of a given clean image: its noise is what else is in ``x_t``.
+
+    Args:
+        x0: clean images (batch, channels, height, width).
+        x_t: noisy images, of the same shape.
+        level: the noise level of ``x_t``.
+
+    Returns:
+        the clean images and the noise.
+    """
+    return Prediction(x0, scale(1 / level.sigma, x_t) - scale(level.alpha / level.sigma, x0))
+
+
 def eps(level: NoiseLevel) -> tuple[Coefficient, Coefficient]:
     """The noise (Ho et al. 2020, eq. 12)."""
     return torch.zeros_like(level.alpha), torch.ones_like(level.alpha)

@@ -14,7 +14,7 @@ from ..diffusion.denoiser import Denoiser, Labels
 from ..diffusion.level import Images
 from ..diffusion.process import diffuse
 from ..diffusion.schedules import Schedule
-from ..samplers.grids import Grid
+from ..samplers.grids import Grid, distinct
 from ..samplers.step import Noise, Step
 from ..utils import pixels
 from .base import Edit, Plan
@@ -85,9 +85,5 @@ def shortened(grid: Grid, strength: float, schedule: Schedule) -> Grid:
             f"strength = {strength} leaves {first} of the {T} time steps, fewer than {n} sampling steps:"
             f" say a larger strength, or at most {first} steps"
         )
-    # As in samplers.grids: neighbours that rounding made equal are moved apart, downwards from the first.
-    steps = (times[:-1] * T).round().clamp(max=first)
-    steps = torch.maximum(steps, torch.arange(n, 0, -1).double())
-    spread = torch.arange(n).double()
-    steps = (steps + spread).cummin(0).values - spread
+    steps = distinct((times[:-1] * T).round().clamp(max=first))
     return torch.cat([steps / T, grid.new_zeros(1)])

@@ -16,7 +16,7 @@ import torch
 
 from ..diffusion.denoiser import Denoiser, Labels
 from ..diffusion.level import Coefficient, Images, scale
-from ..diffusion.parametrizations import Prediction
+from ..diffusion.parametrizations import Prediction, with_noise
 from ..diffusion.schedules import Schedule
 from .base import Plan
 from .known import Known
@@ -58,7 +58,7 @@ class PseudoinverseGuided:
         # sigma^2 / r^2 = alpha^2 + sigma^2, which has no pole at the clean image
         weight = (level.alpha.square() + level.sigma.square()) / level.alpha
         x0 = x0 + scale(weight, gradient)
-        return Prediction(x0, scale(1 / level.sigma, x_t) - scale(level.alpha / level.sigma, x0))
+        return with_noise(x0, x_t, level)
 
     def _prediction_and_gradient(
         self, x_t: Images, t: Coefficient, labels: Labels | None

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from ..diffusion.denoiser import Denoiser, Labels
-from ..diffusion.level import Coefficient, Images, scale
-from ..diffusion.parametrizations import Prediction
+from ..diffusion.level import Coefficient, Images
+from ..diffusion.parametrizations import Prediction, with_noise
 from ..diffusion.schedules import Schedule
 from .base import Plan
 from .known import Known
@@ -46,7 +46,7 @@ class Pasted:
         """
         level = self.schedule.level(t)
         x0 = self.known.paste(self.denoiser(x_t, t, labels).x0)
-        return Prediction(x0, scale(1 / level.sigma, x_t) - scale(level.alpha / level.sigma, x0))
+        return with_noise(x0, x_t, level)
 
 
 @dataclass(frozen=True, kw_only=True)

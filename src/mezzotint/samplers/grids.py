@@ -20,15 +20,26 @@ def _finish(times: Float64[Tensor, " steps"], schedule: Schedule) -> Grid:
     """Round to the discrete times of the schedule, if it has them, and append 0."""
     times = times.double()
     if (T := schedule.timesteps) is not None:
-        # If n is close to T, rounding may make neighbours equal. Go up from the last time, then down
-        # from the first, with at least one step between neighbours.
-        steps = (times * T).round()
-        lowest = torch.arange(len(times), 0, -1)
-        steps = torch.maximum(steps, lowest.double())
-        spread = torch.arange(len(times)).double()
-        steps = (steps + spread).cummin(0).values - spread
-        times = steps / T
+        times = distinct((times * T).round()) / T
     return torch.cat([times, torch.zeros(1, dtype=torch.float64)])
+
+
+def distinct(steps: Float64[Tensor, " steps"]) -> Float64[Tensor, " steps"]:
+    """Discrete steps, of which rounding may have made neighbours equal, moved apart.
+
+    They go up from the last one, which is at least 1, then down from the first, with at least one between
+    neighbours.
+
+    Args:
+        steps: falling whole numbers (n,), the first at least n.
+
+    Returns:
+        strictly falling whole numbers (n,), each at least 1.
+    """
+    lowest = torch.arange(len(steps), 0, -1)
+    steps = torch.maximum(steps, lowest.double())
+    spread = torch.arange(len(steps)).double()
+    return (steps + spread).cummin(0).values - spread
 
 
 def linspace(schedule: Schedule, n: int) -> Grid:

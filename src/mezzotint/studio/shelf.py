@@ -12,6 +12,7 @@ from ..build import load_data, make_schedule
 from ..data import ImageData, ImageSpec
 from ..editing.inpainting import best_method, make_method
 from ..evaluation.features import SHIPPED, Classifier, load_classifier
+from ..export.description import STEPS
 from ..loading import find_weights, is_model, load, model_names
 from ..model import Model
 from ..recipe.fields import RecipeError
@@ -20,7 +21,6 @@ from ..samplers.grids import is_list
 from ..utils.assets import shipped
 from ..utils.console import warn
 
-STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 100)
 SAMPLERS = ("dpm++", "heun", "ddim", "ddim:eta=1", "ddpm")
 LOADED = 4
 """Models that are kept in memory."""
