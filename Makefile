@@ -1,9 +1,9 @@
-# Verbs: demo, weights, bench, test, test-browser, test-slow, test-matrix, lint, docs, notebooks, space, gpu-wheels,
-# gpu-check, clean. Each builds the environment it needs in .venv, but for gpu-check, which takes the torch that is there.
+# Verbs: demo, weights, bench, test, test-browser, test-slow, test-matrix, soak, lint, docs, notebooks, space,
+# gpu-wheels, gpu-check, clean. Each builds the environment it needs in .venv, but for gpu-check, which takes the torch that is there.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo weights bench test test-browser test-slow test-matrix lint docs notebooks space gpu-wheels gpu-check clean
+.PHONY: demo weights bench test test-browser test-slow test-matrix soak lint docs notebooks space gpu-wheels gpu-check clean
 
 # A refinement for a model that was trained for three minutes only: a higher rate, more wrong labels, and a
 # little guidance kept.
@@ -60,6 +60,12 @@ test-slow: .venv/installed
 MATRIX ?=
 test-matrix:
 	$(PYTHON) .ci/matrix.py $(MATRIX)
+
+# Attack everything that the package promises, and write the figures to docs/reliability.md; about 40 minutes.
+# SOAK="kills mutants" chooses.
+SOAK ?=
+soak: .venv/installed
+	PYTHONPATH=tests $(BIN)/python -m soak --write $(SOAK)
 
 lint: .venv/installed
 	$(BIN)/ruff check

@@ -64,13 +64,13 @@ def read_section(name: str) -> str:
     return PAGE.read_text().partition(begin)[2].partition(end)[0]
 
 
-def write_section(name: str, text: str) -> None:
-    """Put ``text`` in the place of the section ``name`` of docs/benchmarks.md."""
+def write_section(name: str, text: str, page: Path = PAGE) -> None:
+    """Put ``text`` in the place of the section ``name`` of a page, docs/benchmarks.md if none is given."""
     begin, end = _marks(name)
-    page = PAGE.read_text()
-    if begin not in page:
-        page = f"{page.rstrip()}\n\n{begin}\n{end}\n"
-    before, rest = page.split(begin)
+    content = page.read_text(encoding="utf-8")
+    if begin not in content:
+        content = f"{content.rstrip()}\n\n{begin}\n{end}\n"
+    before, rest = content.split(begin)
     after = rest.split(end)[1]
-    PAGE.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}")
-    print(f"{text}\n\nwritten to {PAGE}")
+    page.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}", encoding="utf-8")
+    print(f"{text}\n\nwritten to {page}")
