@@ -206,6 +206,7 @@ def with_file(work: Path) -> list[str]:
 
 def with_folder(work: Path) -> list[str]:
     (work.parent / "there").mkdir(exist_ok=True)
+    (work.parent / "there" / "notes.txt").touch()
     return [*train_words(work), "--out", str(work.parent / "there")]
 
 

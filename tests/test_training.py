@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -323,9 +324,18 @@ def test_an_existing_folder_is_refused_and_left_untouched(tmp_path: Path) -> Non
     with pytest.raises(RecipeError, match=f"{folder.name} exists, .*--resume"):
         train(tiny_recipe(), folder, log=silent)
     assert contents(folder) == before
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    """Such as one that a training left which was killed before it wrote anything."""
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RecipeError, match="empty exists"):
-        train(tiny_recipe(), tmp_path / "empty", log=silent)
+    (tmp_path / "empty" / ".tmp-0123456789ab.toml").write_text("half")
+    train(tiny_recipe(), tmp_path / "empty", log=silent)
+    assert not list((tmp_path / "empty").rglob(".tmp-*"))
+    (tmp_path / "file").touch()
+    with pytest.raises(RecipeError, match="file exists"):
+        train(tiny_recipe(), tmp_path / "file", log=silent)
 
 
 @pytest.mark.parametrize(
@@ -444,9 +454,23 @@ def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="nowhere is no run to resume"):
         train(tiny_recipe(), resume=tmp_path / "nowhere", log=silent)
     (tmp_path / "recipe.toml").write_text(to_toml(tiny_recipe()))
-    with pytest.raises(RecipeError, match="no whole checkpoint"):
+    (tmp_path / "checkpoints" / "step-00000003").mkdir(parents=True)
+    with pytest.raises(RecipeError, match=r"no whole checkpoint .*, but 1 damaged"):
         train(tiny_recipe(), resume=tmp_path, log=silent)
-    assert [p.name for p in tmp_path.iterdir()] == ["recipe.toml"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoints", "recipe.toml"]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path: Path) -> None:
+    whole = train(tiny_recipe(), tmp_path / "whole", log=silent)
+    (tmp_path / "run").mkdir()
+    shutil.copy(whole / "recipe.toml", tmp_path / "run")
+    said: list[str] = []
+    train(resume=tmp_path / "run", log=said.append)
+    assert any("before its first checkpoint: beginning at step 0" in line for line in said)
+    names = ["model.safetensors", "checkpoints/step-00000010/state.safetensors"]
+    for name in names:
+        assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes(), name
 
 
 @pytest.mark.parametrize(
@@ -607,7 +631,7 @@ def test_bad_steps_in_a_row_end_training_in_words(
 ) -> None:
     own = trainer(training={"steps": 40})
     faulty(*range(5, 5 + MAX_BAD_STEPS))
-    with pytest.raises(Diverged, match=r"10 steps in a row .* step 14: .*learning_rate"):
+    with pytest.raises(Diverged, match=r"10 steps in a row .* step 14, .*rate of 0.0137"):
         own.run()
     assert capsys.readouterr().err.count("is skipped") == MAX_BAD_STEPS == 10
     assert all(value.isfinite().all() for value in bits(own.state).values())
@@ -625,12 +649,61 @@ def test_the_last_good_checkpoint_outlives_divergence(
 ) -> None:
     recipe = tiny_recipe(training={"steps": 40, "save_every": 2, "keep": 1})
     faulty(*range(5, 40))
-    with pytest.raises(Diverged):
+    with pytest.raises(Diverged) as ended:
         train(recipe, tmp_path / "run", log=silent)
+    words = "last good checkpoint is that of step 4; .*--resume .*run --learning-rate 0.01 --changes allow"
+    assert re.search(words, str(ended.value)), ended.value
     path = latest_checkpoint(tmp_path / "run" / "checkpoints")
     assert path is not None
     assert path.name == "step-00000004"  # none is written while the steps are bad
     assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("where", ["weights", "average", "moments"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_state_that_is_not_finite_is_never_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, value: float
+) -> None:
+    """Gradients are checked, but an update may still leave the range of numbers."""
+    update = Trainer._update
+
+    def leave(own: Trainer, loss: Tensor) -> StepResult:
+        result = update(own, loss)
+        if own.state.step == 5:
+            network = own.state.network
+            assert own.state.ema
+            tensors = {
+                "weights": list(network.parameters()),
+                "average": list(own.state.ema.network.parameters()),
+                "moments": [own.state.optimizer.state[p]["exp_avg"] for p in network.parameters()],
+            }
+            tensors[where][0].data.view(-1)[0] = value
+        return result
+
+    monkeypatch.setattr(Trainer, "_update", leave)
+    settings = {"steps": 6, "save_every": 2, "keep": 1, "optimizer": "adam", "learning_rate": 1e-3}
+    with pytest.raises(Diverged, match=r"at step 6, .* is not finite\. .*that of step 4"):
+        train(tiny_recipe(training=settings), tmp_path / "run", log=silent)
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000004"]
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_a_spike_between_two_entries_of_the_log_is_in_the_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    update = Trainer._update
+
+    def spike(own: Trainer, loss: Tensor) -> StepResult:
+        return update(own, loss + 1e6 if own.state.step == 6 else loss)
+
+    monkeypatch.setattr(Trainer, "_update", spike)
+    entries: list[dict[str, Any]] = []
+    trainer(training={"steps": 12, "log_every": 4}).run(log=entries.append)
+    assert [entry["largest_loss"] > 1e6 for entry in entries] == [False, True, False]
+    for entry in entries:
+        assert entry["largest_loss"] >= entry["loss"]
+        assert entry["largest_gradient_norm"] >= entry["gradient_norm"] > 0
 
 
 @pytest.mark.usefixtures("tiny")

@@ -65,10 +65,10 @@ def write_grid(
         even: whether those of a row that the terminal has no room for are left out evenly, not at its end.
     """
     from ..utils.files import whole_file
-    from ..viz.grids import tile, to_pillow
+    from ..viz.grids import save_picture, tile, to_pillow
 
     with whole_file(path) as temporary:
-        to_pillow(tile(images, columns), scale).save(temporary, format="PNG")
+        save_picture(to_pillow(tile(images, columns), scale), temporary)
     if kind is not None:
         _show(images, columns, kind, even)
     print(path)

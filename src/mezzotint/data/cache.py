@@ -25,7 +25,8 @@ from jaxtyping import UInt8
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from ..utils.files import cache_entry, locked, whole_file
+from ..utils.cache import cache_entry
+from ..utils.files import locked, whole_file
 from ..utils.progress import progress
 from .decode import Broken, read_picture
 from .sources import Source, identity

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..utils.files import cache_entry
+from ..utils.cache import cache_entry
 from .download import fetch
 from .images import ImageData, Split
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..utils.assets import ASSETS
-from ..utils.files import cache_entry
+from ..utils.cache import cache_entry
 from . import idx
 from .download import fetch
 from .images import ImageData, Split

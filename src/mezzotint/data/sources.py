@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, runtime_checkable
 
-from ..utils.files import cache_entry, locked, whole_folder
+from ..utils.cache import cache_entry
+from ..utils.files import locked, whole_folder
 from ..utils.progress import progress
 
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ..data import ImageData
 from ..registry import MEASURES
-from ..utils.files import cache_entry, whole_file
+from ..utils.cache import cache_entry
+from ..utils.files import whole_file
 from ..utils.randomness import generator
 from .classification import confusion_matrix
 from .features import Classifier

@@ -23,7 +23,7 @@ from ..utils.files import sha256
 from ..utils.hub import bars, check_repository, check_revision, library, reason
 from ..utils.markdown import one_line
 from ..utils.numbers import json_ready
-from ..viz.grids import tile, to_pillow
+from ..viz.grids import save_picture, tile, to_pillow
 from .card import model_card
 from .public import public_document, public_recipe
 
@@ -193,7 +193,7 @@ def _write(folder: Path, model: _Model, card: str) -> None:
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     loaded = from_parts(model.recipe, model.spec, model.tensors, pick_device(None))
     images, columns = sample_grid(loaded, progress=True)
-    to_pillow(tile(images, columns), 2).save(folder / SAMPLES, format="PNG")
+    save_picture(to_pillow(tile(images, columns), 2), folder / SAMPLES)
 
 
 def _send(

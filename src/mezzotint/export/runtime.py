@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ..data.download import fetch
 from ..utils.assets import ASSETS
-from ..utils.files import cache_entry, whole_file
+from ..utils.cache import cache_entry
+from ..utils.files import whole_file
 
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web-{VERSION}.tgz"

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe
 from ..utils.classes import file_names
+from ..utils.files import TEMPORARY
 from ..utils.output import output_folder
 
 RUNS = Path("runs")
@@ -17,15 +18,15 @@ RUNS = Path("runs")
 
 
 def check_new(folder: Path | None) -> None:
-    """Refuse a folder that exists, because runs are never overwritten, or that cannot be made.
+    """Refuse a folder that holds something, because runs are never overwritten, or that cannot be made.
 
     Args:
         folder: of a new run; None for one in ``RUNS``.
 
     Raises:
-        RecipeError: if the folder exists or cannot be made.
+        RecipeError: if the folder holds something, is a file, or cannot be made.
     """
-    if folder is not None and folder.exists():
+    if folder is not None and os.path.lexists(folder) and not _is_empty(folder):
         raise RecipeError(
             f"{folder} exists, and a run is never overwritten:"
             f" continue it with --resume {folder}, or choose another --out"
@@ -50,21 +51,25 @@ def new_run(recipe: Recipe, out: Path | None) -> Iterator[Path]:
         The folder.
 
     Raises:
-        RecipeError: if ``out`` exists.
+        RecipeError: if ``out`` holds something, or another process uses it.
     """
     folder = _make(recipe) if out is None else out
     if out is not None:
-        try:
-            out.mkdir(parents=True)
-        except FileExistsError:
-            check_new(out)
-            raise
+        out.mkdir(parents=True, exist_ok=True)
     try:
         with _locked(folder):
+            check_new(folder)  # perhaps another process has made a run of it just now
             yield folder
     finally:
         with suppress(OSError):  # it is not empty
             folder.rmdir()
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether it is a folder with nothing in it but what a killed process was writing."""
+    if not folder.is_dir() or folder.is_symlink():
+        return False
+    return all(path.name.startswith(TEMPORARY) for path in folder.iterdir())
 
 
 def _make(recipe: Recipe) -> Path:

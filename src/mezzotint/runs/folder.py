@@ -33,11 +33,11 @@ from ..training.sharding import all_whole
 from ..training.state import Hook, TrainingState
 from ..training.trainer import Trainer
 from ..utils.console import warn
-from ..utils.files import whole_file
+from ..utils.files import remove_leftovers, whole_file
 from ..utils.processes import without_variables
 from ..utils.signals import Stopped
 from ..viz.curves import save_loss_curve
-from ..viz.grids import tile, to_pillow
+from ..viz.grids import save_picture, tile, to_pillow
 
 
 class RunFolder:
@@ -69,6 +69,8 @@ class RunFolder:
     def __enter__(self) -> Self:
         if self.writes:
             (self.folder / "samples").mkdir(parents=True, exist_ok=True)
+            for place in (self.folder, self.folder / "samples", self.folder / "checkpoints"):
+                remove_leftovers(place, claimed=True)
             with whole_file(self.folder / "recipe.toml") as temporary:
                 temporary.write_text(to_toml(self.recipe), encoding="utf-8")
             self._metrics = MetricsLog(self.folder / "metrics.jsonl", self.trainer.state.step)
@@ -131,6 +133,18 @@ class RunFolder:
         save_checkpoint(self.folder / "checkpoints", state, header, keep=keep, write=self.writes)
         self.saved_step = state.step
 
+    def way_back(self) -> str:
+        """What is left of a run that has diverged, and how to go on."""
+        look = "look for broken images"
+        if self.saved_step is None:
+            return f"There is no checkpoint yet: begin again with a lower learning rate, and {look}"
+        lower = self.recipe.training.learning_rate / 2
+        return (
+            f"The last good checkpoint is that of step {self.saved_step}; go on from it with a lower learning"
+            f" rate, or with --clip-gradient, and {look}: mezzotint train --resume {self.folder}"
+            f" --learning-rate {lower:g} --changes allow"
+        )
+
     def draw(self, state: TrainingState) -> None:
         """Write a grid of samples and the loss curve. An error here does not end a run."""
         if self.trainer.sharded:  # all processes sample together, so one must not stop
@@ -154,7 +168,9 @@ class RunFolder:
         self.drawn_step = state.step
         if self.writes:
             path = self._grid_path(state.step)
-            self._picture(path, lambda file: to_pillow(tile(images, columns), 2).save(file))
+            self._picture(
+                path, lambda file: save_picture(to_pillow(tile(images, columns), 2), file)
+            )
             self._save_loss_curve()
 
     def _picture(self, path: Path, save: Callable[[Path], None]) -> None:

@@ -9,7 +9,7 @@ from ..data import ImageData
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe
 from ..recipe.toml import differences, from_toml
-from ..training.checkpoint import MODEL, latest_checkpoint, load_checkpoint
+from ..training.checkpoint import MODEL, all_checkpoints, latest_checkpoint, load_checkpoint
 from ..training.trainer import Trainer
 from ..utils.classes import check_same
 from ..utils.files import whole_file
@@ -77,7 +77,7 @@ def load_newest(
     *,
     restore: bool = True,
 ) -> None:
-    """Set a trainer to the newest valid checkpoint of a run.
+    """Set a trainer to the newest valid checkpoint of a run; a run without any begins at step 0.
 
     Args:
         trainer: of the run's recipe.
@@ -88,15 +88,25 @@ def load_newest(
             written.
 
     Raises:
-        RecipeError: if there is no valid checkpoint, or its classes are not those of the data.
+        RecipeError: if all checkpoints are damaged, or the classes are not those of the data.
     """
     group = trainer.processes
     newest = None
+    damaged = 0
     if group.is_main:
-        newest = latest_checkpoint(folder / "checkpoints", restore=restore)
-    checkpoint = group.from_main(newest)  # all load the one that the first process chooses
+        checkpoints = folder / "checkpoints"
+        newest = latest_checkpoint(checkpoints, restore=restore)
+        damaged = len(all_checkpoints(checkpoints)) if newest is None else 0
+    # All load the one that the first process chooses.
+    checkpoint, damaged = group.from_main((newest, damaged))
+    if checkpoint is None and damaged:
+        raise RecipeError(
+            f"{folder} holds no whole checkpoint to resume from, but {damaged} damaged: take"
+            f" {folder / 'checkpoints'} away to begin at step 0"
+        )
     if checkpoint is None:
-        raise RecipeError(f"{folder} holds no whole checkpoint to resume from")
+        log(f"{folder} was stopped before its first checkpoint: beginning at step 0")
+        return
     _, spec = read_header(checkpoint / MODEL)
     try:
         check_same(spec.classes, trainer.spec.classes, str(folder))

@@ -10,6 +10,7 @@ from ..recipe.fields import RecipeError
 from ..recipe.presets import as_recipe
 from ..recipe.schema import Recipe
 from ..samplers import make_grid, make_sampler
+from ..training.monitor import Diverged
 from ..training.trainer import Trainer
 from ..utils.console import warn
 from ..utils.device import prepare
@@ -44,7 +45,8 @@ def train(
 
     Raises:
         RecipeError: if recipe, folder and data do not match, before any computation.
-        StoppedBySignal: after SIGINT or SIGTERM, when the state is saved.
+        StoppedBySignal: after SIGINT, SIGTERM or SIGHUP, when the state is saved.
+        Diverged: if the loss, the gradient or the weights are not finite; earlier checkpoints are kept.
     """
     prepare()
     recipe, out, resume = check_request(recipe, out, resume, changes)
@@ -61,16 +63,19 @@ def train(
         folder = claim_folder(stack, group, recipe, out, resume)
         if resume is not None:
             load_newest(trainer, folder, changes, log)
+        run = stack.enter_context(RunFolder(folder, recipe, trainer))
         if group.is_main and (difference := record_data(data, folder)):
             log(f"warning: {difference}")
-        run = stack.enter_context(RunFolder(folder, recipe, trainer))
         if group.is_main and initial is not None:
             initial.save(folder)
         parameters = sum(p.numel() for p in trainer.state.network.parameters())
         log(f"{recipe.name}: {parameters:,} parameters on {trainer.device}; writing to {folder}")
-        stopped = trainer.run(run.hooks(), run.log)
-        if trainer.runs_hooks:
-            run.finish(stopped)
+        try:
+            stopped = trainer.run(run.hooks(), run.log)
+            if trainer.runs_hooks:
+                run.finish(stopped)
+        except Diverged as error:
+            raise Diverged(f"{error}. {run.way_back()}") from error
         group.wait()
     if stopped.signal is not None:
         raise StoppedBySignal(folder, stopped)

@@ -6,7 +6,6 @@ atomically: the folder is complete or does not exist.
 """
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from safetensors.torch import load_file
 
 from .. import weights
 from ..utils.console import warn
-from ..utils.files import restore_interrupted, sha256, whole_folder
+from ..utils.files import remove_folder, restore_interrupted, sha256, whole_folder
+from .monitor import Diverged
 from .sharding import all_whole
 from .state import TrainingState
 
@@ -41,12 +41,18 @@ def save_checkpoint(
 
     Returns:
         folder of the checkpoint.
+
+    Raises:
+        Diverged: if something in the state is not finite; nothing is written then.
     """
     path = folder / f"step-{state.step:08d}"
     sampling_weights = all_whole(state.sampling_network.state_dict(), write)
     tensors = state.tensors(write)
     if not write:
         return path
+    for name, tensor in (sampling_weights | tensors).items():
+        if not tensor.isfinite().all():
+            raise Diverged(f"training has diverged: at step {state.step}, {name} is not finite")
     with whole_folder(path) as temporary:
         weights.save(temporary / MODEL, sampling_weights, dict(header))
         weights.save(temporary / STATE, tensors, {})
@@ -73,21 +79,23 @@ def checkpoint_size(state: TrainingState, header: Mapping[str, str]) -> tuple[in
 
 
 def _prune(folder: Path, newest: Path, keep: int) -> None:
-    """Delete all but the ``keep`` newest valid checkpoints, and the leftovers of killed processes."""
+    """Delete all but the ``keep`` newest valid checkpoints."""
     valid = [newest]
-    for path in _checkpoints(folder):
+    for path in all_checkpoints(folder):
         if path != newest and len(valid) < keep and read_manifest(path) is not None:
             valid.append(path)
-    if len(valid) == keep:
-        for path in _checkpoints(folder):
-            if path not in valid:
-                shutil.rmtree(path)
-    for leftover in folder.glob(".tmp-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    if len(valid) < keep:
+        return
+    for path in all_checkpoints(folder):
+        if path not in valid:
+            try:
+                remove_folder(path)
+            except OSError as error:  # the new one is saved, and that is what counts
+                warn(f"{path} was not deleted: {error.strerror}")
 
 
-def _checkpoints(folder: Path) -> list[Path]:
-    """All checkpoints, newest first."""
+def all_checkpoints(folder: Path) -> list[Path]:
+    """All checkpoints in a folder, damaged ones too, newest first."""
     paths = (
         p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdecimal() and p.is_dir()
     )
@@ -123,7 +131,7 @@ def whole_checkpoints(folder: Path, *, restore: bool = True) -> Iterator[Path]:
     """
     if restore:
         restore_interrupted(folder)
-    for path in _checkpoints(folder):
+    for path in all_checkpoints(folder):
         if read_manifest(path) is not None:
             yield path
         else:

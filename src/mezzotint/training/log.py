@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..utils.files import whole_file
+from ..utils.files import naming, whole_file
 from ..utils.numbers import json_ready
 
 
@@ -31,7 +31,7 @@ class MetricsLog:
 
     def write(self, entry: dict[str, Any]) -> None:
         """Append an entry. Numbers that are not finite, which JSON does not have, become null."""
-        with self.path.open("a", encoding="utf-8") as file:
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(_line(entry))
         self._add_loss(entry)
 

@@ -22,15 +22,16 @@ MAX_OVERFLOWS = 48
 
 
 class Diverged(RuntimeError):
-    """The loss or gradient was not finite for many steps in a row."""
+    """The loss or gradient was not finite for many steps in a row, or the weights are not."""
 
 
-def report_bad_step(step: int, bad: int) -> None:
+def report_bad_step(step: int, bad: int, rate: float) -> None:
     """Report on standard error that a step was skipped.
 
     Args:
         step: number of the step.
         bad: number of skipped steps in a row, up to this one.
+        rate: the learning rate of the step.
 
     Raises:
         Diverged: if there were ``MAX_BAD_STEPS`` or more.
@@ -38,9 +39,8 @@ def report_bad_step(step: int, bad: int) -> None:
     warn(f"step {step}: loss or gradient is not finite; the step is skipped")
     if bad >= MAX_BAD_STEPS:
         raise Diverged(
-            f"{bad} steps in a row without a finite loss, up to step {step}: training has"
-            " diverged. The last good checkpoint is kept; resume it with a lower"
-            " training.learning_rate or with training.clip_gradient, and look for broken images"
+            f"training has diverged: {bad} steps in a row without a finite loss or gradient, up to step"
+            f" {step}, at a learning rate of {rate:.3g}"
         )
 
 
@@ -91,6 +91,7 @@ class Monitor:
         self.pending: list[StepResult] = []
         self.bad_in_a_row = 0
         self._losses: list[float] = []
+        self._largest_norm = 0.0
         self._skip_count = 0
         self._norms = (0.0, 0.0)
         self._start_time = time.perf_counter()
@@ -114,13 +115,14 @@ class Monitor:
                 self.bad_in_a_row = 0
                 self._losses.append(loss)
                 self._norms = (norm, beside)
+                self._largest_norm = max(self._largest_norm, norm)
                 continue
             self.bad_in_a_row += 1
             self._skip_count += 1
             # With the loss scaler of fp16, gradients overflow now and then by design.
             overflow = self.state.scaler is not None and math.isfinite(loss)
             if not overflow or self.bad_in_a_row >= MAX_OVERFLOWS:
-                report_bad_step(step, self.bad_in_a_row)
+                report_bad_step(step, self.bad_in_a_row, learning_rate(step, self.settings))
 
     def write(self) -> str:
         """Log the results since the last call, if any was finite, and return a short summary."""
@@ -128,22 +130,29 @@ class Monitor:
             return "no finite loss"
         seconds = time.perf_counter() - self._start_time
         self._start_time = time.perf_counter()
-        mean = sum(self._losses) / len(self._losses)
         rate = (len(self._losses) + self._skip_count) * self.settings.batch / seconds
         if self.log is not None:
-            self.log(self._entry(mean, rate))
+            self.log(self._entry(rate))
+        mean = self._mean_loss
         self._losses = []
+        self._largest_norm = 0.0
         self._skip_count = 0
         return f"loss {mean:.4f}, {rate:.0f} images/s"
 
-    def _entry(self, mean: float, rate: float) -> dict[str, Any]:
+    @property
+    def _mean_loss(self) -> float:
+        return sum(self._losses) / len(self._losses)
+
+    def _entry(self, rate: float) -> dict[str, Any]:
         # The norms are those of the last step; there are none if it was skipped.
         norm, beside = (None, None) if self.bad_in_a_row else self._norms
         entry: dict[str, Any] = {
             "step": self.state.step,
-            "loss": mean,
+            "loss": self._mean_loss,
+            "largest_loss": max(self._losses),
             "learning_rate": learning_rate(self.state.step - 1, self.settings),
             "gradient_norm": norm,
+            "largest_gradient_norm": self._largest_norm,
             "images_per_second": rate,
         }
         entry |= {f"{name}_gradient_norm": beside for name in self.state.beside}

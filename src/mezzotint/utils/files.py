@@ -4,101 +4,24 @@ import errno
 import functools
 import hashlib
 import os
+import platform
 import secrets
 import shutil
-import tempfile
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock
-
-from .console import warn
 
 OLD = ".old-"
 """Prefix of the name of a folder while it is being replaced."""
 
+TEMPORARY = ".tmp-"
+"""Prefix of the name of a file or folder while it is being written or deleted."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 """Errors that are never ignored, because data would be lost."""
-
-CACHE = "MEZZOTINT_CACHE"
-"""The environment variable that names the cache folder."""
-
-
-def cache_folder() -> Path:
-    """The user's cache folder of this package.
-
-    It is ``MEZZOTINT_CACHE`` if that is set, and otherwise follows the convention of the platform.
-
-    Raises:
-        ValueError: if ``MEZZOTINT_CACHE`` is not an absolute path.
-    """
-    if value := os.environ.get(CACHE):
-        folder = Path(value).expanduser()
-        if not folder.is_absolute():
-            raise ValueError(f"{CACHE} = {value!r}: it must be an absolute path")
-        return folder
-    try:
-        folder = Path(platformdirs.user_cache_dir("mezzotint", appauthor=False))
-    except RuntimeError:  # no home
-        _say_temporary("there is no home folder")
-        return temporary_cache()
-    return folder
-
-
-def temporary_cache() -> Path:
-    """A private cache folder among the temporary files, which the system may delete."""
-    owner = os.getuid() if hasattr(os, "getuid") else "user"
-    return Path(tempfile.gettempdir()) / f"mezzotint-{owner}"
-
-
-def cache_entry(kind: str, name: str) -> Path:
-    """The path of an entry of the cache, which need not exist.
-
-    An existing entry is used, whoever made it. If the cache folder cannot be written, a new entry is placed
-    in :func:`temporary_cache`, with one warning.
-
-    Args:
-        kind: a folder in the cache, such as "pictures".
-        name: of the entry.
-
-    Returns:
-        Its path.
-
-    Raises:
-        ValueError: if the temporary cache belongs to another user, or ``MEZZOTINT_CACHE`` is not an absolute
-            path.
-    """
-    folder = cache_folder() / kind
-    if (folder / name).exists() or _may_write(folder):
-        return folder / name
-    _say_temporary(f"{cache_folder()} cannot be written")
-    folder = temporary_cache() / kind
-    folder.mkdir(parents=True, exist_ok=True)
-    place = folder.parent  # anyone may have made something of that name before
-    if place.is_symlink() or (hasattr(os, "getuid") and place.stat().st_uid != os.getuid()):
-        raise ValueError(f"{place} is not yours: set {CACHE} to a folder that is")
-    place.chmod(0o700)
-    return folder / name
-
-
-def _may_write(folder: Path) -> bool:
-    """Whether files can be made in a folder, or the folder itself if it does not exist."""
-    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            return True
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        return False
-
-
-@functools.cache
-def _say_temporary(reason: str) -> None:
-    place = temporary_cache()
-    warn(f"{reason}: {place} is the cache; set {CACHE} to a folder of your own")
 
 
 def sha256(path: Path) -> str:
@@ -145,9 +68,123 @@ def locked(path: Path) -> Iterator[bool]:
         lock.release()
 
 
+@functools.cache
+def _machine() -> str:
+    """A part of the names of temporary files: locks say nothing of the processes of other machines."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+
+
 def _temporary(path: Path) -> Path:
     """An unused path in the same folder, with the same suffix."""
-    return path.with_name(f".tmp-{secrets.token_hex(6)}{path.suffix}")
+    return path.with_name(f"{TEMPORARY}{_machine()}-{secrets.token_hex(6)}{path.suffix}")
+
+
+def _lock(path: Path, *, wait: bool) -> int | None:
+    """Lock a file or folder; the lock ends with the handle, or with the process.
+
+    Args:
+        path: of it.
+        wait: whether to wait for another process that has locked it.
+
+    Returns:
+        The handle; None if another process has the lock, or there are no locks here.
+    """
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    handle = None
+    try:
+        handle = os.open(path, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        if handle is not None:
+            os.close(handle)
+        return None
+    return handle
+
+
+@contextmanager
+def _written(path: Path, *, folder: bool) -> Iterator[Path]:
+    """A temporary file or folder beside ``path``, locked within the block and removed after it.
+
+    An error that names the temporary path, or none, is raised again with the name of ``path``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent)
+    while True:
+        temporary = _temporary(path)
+        with naming(path, temporary):
+            if folder:
+                temporary.mkdir()
+            else:
+                os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        handle = _lock(temporary, wait=True)
+        if os.path.lexists(temporary):
+            break
+        # Before it was locked, another process took it for a leftover.
+        if handle is not None:
+            os.close(handle)
+    try:
+        with naming(path, temporary):
+            yield temporary
+    finally:
+        _remove(temporary)
+        if handle is not None:
+            os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    """Delete a temporary file or folder, if it is there and can be deleted."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Within the block, errors of the system that name no file, or a temporary one, name ``path``."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename
+        own = temporary is not None and str(name).startswith(str(temporary))
+        if error.errno is None or not (name is None or own):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def remove_leftovers(folder: Path, *, claimed: bool = False) -> None:
+    """Remove what killed processes left half-written or half-deleted in a folder.
+
+    What cannot be removed stays.
+
+    Args:
+        folder: to look in.
+        claimed: whether no other process writes there. Otherwise only leftovers of this machine are removed,
+            of processes that do not run any more.
+    """
+    pattern = f"{TEMPORARY}*" if claimed else f"{TEMPORARY}{_machine()}-*"
+    with suppress(OSError):
+        for path in list(folder.glob(pattern)):
+            handle = _lock(path, wait=False)
+            if claimed or handle is not None:
+                _remove(path)
+            if handle is not None:
+                os.close(handle)
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder, which is whole or absent at any moment.
+
+    Raises:
+        OSError: if it cannot be renamed, which comes first.
+    """
+    doomed = _temporary(path)
+    path.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 @contextmanager
@@ -155,21 +192,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path to write to, which becomes ``path`` if the block ends well.
 
     After an error, an older file at ``path`` is unchanged. Permissions of the file follow the umask.
+    What killed processes left in the folder is removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    try:
+    with _written(path, folder=False) as temporary:
         yield temporary
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -178,26 +207,26 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
     An older folder at ``path`` is replaced only then. If the process is killed between the two renamings,
     :func:`restore_interrupted` restores it. Permissions of the folder follow the umask.
+    What killed processes left beside it is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     restore_interrupted(path.parent)
-    temporary = _temporary(path)
-    temporary.mkdir()
     old = path.with_name(OLD + path.name)
-    try:
-        yield temporary
-        for entry in temporary.rglob("*"):
-            if not entry.is_symlink():
-                _sync(entry)
-        _sync(temporary)
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
-        _sync(path.parent)
-    finally:
-        restore_interrupted(path.parent)
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _written(path, folder=True) as temporary:
+        try:
+            yield temporary
+            for entry in temporary.rglob("*"):
+                if not entry.is_symlink():
+                    _sync(entry)
+            _sync(temporary)
+            if path.exists():
+                path.rename(old)
+            temporary.rename(path)
+            if old.exists():
+                remove_folder(old)
+            _sync(path.parent)
+        finally:
+            restore_interrupted(path.parent)
 
 
 def restore_interrupted(folder: Path) -> None:
@@ -205,6 +234,6 @@ def restore_interrupted(folder: Path) -> None:
     for old in folder.glob(f"{OLD}*"):
         path = old.with_name(old.name.removeprefix(OLD))
         if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
+            remove_folder(old)
         else:
             old.rename(path)

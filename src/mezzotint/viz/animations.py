@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from .grids import to_pillow
+from .grids import save_picture, to_pillow
 
 Format = Literal["gif", "apng", "webp"]
 SUFFIXES: dict[Format, str] = {"gif": ".gif", "apng": ".png", "webp": ".webp"}
@@ -129,7 +129,8 @@ def save_animation(
             settings = {"format": "PNG", "default_image": False}
         case "webp":
             settings = {"format": "WEBP", "lossless": True}
-    pictures[0].save(
+    save_picture(
+        pictures[0],
         path,
         save_all=True,
         append_images=pictures[1:],

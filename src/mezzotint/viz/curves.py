@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .figures import new_figure
+from .figures import new_figure, save_figure
 
 MOST_POINTS = 2000
 """Largest number of points of a curve; an image has no more columns that could show them."""
@@ -65,4 +65,4 @@ def save_loss_curve(path: Path, steps: Sequence[int], losses: Sequence[float], t
     axes.set_title(title, parse_math=False)
     axes.grid(which="both", alpha=0.2)
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)

@@ -1,10 +1,11 @@
 """Figures without pyplot, whose backend in a notebook stays as it is."""
 
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..utils.files import cache_entry
+from ..utils.cache import cache_entry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,3 +36,16 @@ def new_figure(width: float, height: float) -> "Figure":
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def save_figure(figure: "Figure", path: Path, dpi: int) -> None:
+    """Write a figure to a file, whose ending says the format.
+
+    Args:
+        figure: to write.
+        path: of the file.
+        dpi: pixels an inch.
+    """
+    stream = io.BytesIO()  # see grids.save_picture
+    figure.savefig(stream, dpi=dpi, format=path.suffix[1:] or "png")
+    path.write_bytes(stream.getvalue())

@@ -1,5 +1,9 @@
 """Grids of images, as one image."""
 
+import io
+from pathlib import Path
+from typing import IO, Any
+
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
@@ -51,3 +55,25 @@ def to_pillow(image: UInt8[Tensor, "channels height width"], scale: int = 1) -> 
         np.ascontiguousarray(array[0] if array.shape[0] == 1 else array.transpose(1, 2, 0))
     )
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+
+
+def save_picture(
+    picture: Image.Image, path: Path | IO[bytes], format: str = "PNG", **settings: Any
+) -> None:
+    """Write a picture as a whole.
+
+    Pillow writes to a file without Python's help: where the system takes only a part of a write, it leaves
+    out the rest, without an error. So the picture goes through memory.
+
+    Args:
+        picture: to write.
+        path: file to write, or a stream.
+        format: Pillow's name of the format.
+        settings: of the format, as in :meth:`PIL.Image.Image.save`.
+    """
+    stream = io.BytesIO()
+    picture.save(stream, format, **settings)
+    if isinstance(path, Path):
+        path.write_bytes(stream.getvalue())
+    else:
+        path.write(stream.getvalue())

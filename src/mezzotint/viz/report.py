@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from .figures import new_figure
+from .figures import new_figure, save_figure
 from .grids import tile, to_pillow
 
 INK = "#3a2e26"
@@ -75,7 +75,7 @@ def save_report(
         8,
         "nearest to training images: generated above, training below",
     )
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)
 
 
 def _rows(above: Tensor, below: Tensor, columns: int) -> list[list[Tensor]]:
@@ -131,4 +131,4 @@ def save_sweep(
         axes.grid(alpha=0.2)
         if 0 < 10 * min(settings) < max(settings):
             axes.set_xscale("log")
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)
