@@ -158,6 +158,23 @@ def test_a_damaged_note_of_an_interrupted_build_is_refused_by_name(
     check_whole(load())
 
 
+@pytest.mark.parametrize("damage", [b"", b"no array", b"shape"], ids=["empty", "text", "shape"])
+def test_a_damaged_array_of_an_interrupted_build_is_refused_by_name(
+    load: Load, decoder: Decoder, tmp_path: Path, damage: bytes
+) -> None:
+    decoder.limit = 7
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    (partial,) = (tmp_path / "cache").rglob("partial.npy")
+    if damage == b"shape":
+        partial.write_bytes(partial.read_bytes().replace(b"(10, 1,", b"(10, 2,"))
+    else:
+        partial.write_bytes(damage)
+    decoder.limit = 10**6
+    with pytest.raises(ValueError, match=r"partial\.npy is damaged: delete the folder"):
+        load()
+
+
 def test_a_changed_picture_is_decoded_anew(load: Load, decoder: Decoder, root: Path) -> None:
     check_whole(load())
     decoder.names()

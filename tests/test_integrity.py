@@ -13,7 +13,9 @@ from safetensors.torch import save_file
 from common import as_if_killed, tiny_data, tiny_recipe
 from hostile import PAYLOADS, WAYS, offer
 from mezzotint import weights
+from mezzotint.runs.initial import SAMPLES, find_initial
 from mezzotint.runs.train import train
+from mezzotint.utils.files import sha256
 from models import random_model_file
 from soak.damage import Subject, subjects
 from soak.integrity import OUTCOMES, attack_file
@@ -73,6 +75,36 @@ def test_a_run_goes_on_from_the_older_checkpoint_to_the_same_bits(
     one, two = ((folder / "model.safetensors").read_bytes() for folder in (whole, rest))
     assert one == two
     assert {path.name: path.read_bytes() for path in older.iterdir()} == before
+
+
+@pytest.mark.xfail(strict=True, reason="training/checkpoint.py reads it by safetensors itself")
+def test_a_pickle_in_the_place_of_a_state_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its manifest vouches for it, since a stranger wrote both."""
+    monkeypatch.setattr("mezzotint.build.load_data", lambda section, split="train": tiny_data())
+    recipe = tiny_recipe(training={"steps": 2, "save_every": 1, "keep": 2})
+    whole = train(recipe, tmp_path / "whole", log=lambda text: None)
+    run = as_if_killed(whole, tmp_path / "run")
+    (checkpoint,) = (run / "checkpoints").iterdir()
+    state, manifest = checkpoint / "state.safetensors", checkpoint / "manifest.json"
+    before = sha256(state)
+    state.write_bytes(PAYLOADS["os.system"](tmp_path / "it-ran"))
+    manifest.write_text(manifest.read_text().replace(before, sha256(state)))
+    with pytest.raises(ValueError, match=r"state\.safetensors is not a whole safetensors file"):
+        train(resume=run, log=lambda text: None)
+    assert not (tmp_path / "it-ran").exists()
+
+
+@pytest.mark.xfail(strict=True, reason="runs/initial.py reads them by NumPy itself")
+@pytest.mark.parametrize("payload", ["os.system", "array of objects"])
+def test_a_pickle_in_the_place_of_samples_is_refused_by_name(payload: str, tmp_path: Path) -> None:
+    reference = random_model_file(tmp_path / "reference.safetensors")
+    objective = {"name": "refinement", "reference": str(reference), "images": 20}
+    (tmp_path / SAMPLES).write_bytes(PAYLOADS[payload](tmp_path / "it-ran"))
+    with pytest.raises(ValueError, match=SAMPLES):
+        find_initial(tiny_recipe(objective=objective), tiny_data().spec, tmp_path)
+    assert not (tmp_path / "it-ran").exists()
 
 
 # --- The hashes of a weights file.

@@ -132,7 +132,7 @@ def _build(
     built = Built()
     if note.is_file() and partial.is_file():
         built = _read_note(note)
-        images = open_memmap(partial, mode="r+")
+        images = _partial_array(partial, shape)
     else:
         images = _new_array(partial, shape)
     remaining = range(built.done, len(files))
@@ -191,6 +191,21 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
         raise ValueError(
             f"{path.parent} needs {room:,.0f} MB for decoded pictures: {error}"
         ) from error
+    return images
+
+
+def _partial_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """The array of an interrupted build.
+
+    Raises:
+        ValueError: naming the file, if it is damaged.
+    """
+    try:
+        images = open_memmap(path, mode="r+")
+    except ValueError as error:
+        raise _damaged(path) from error
+    if images.shape != shape or images.dtype != np.uint8:
+        raise _damaged(path)
     return images
 
 
