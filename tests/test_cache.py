@@ -1,6 +1,7 @@
 """Pictures are decoded once, whatever happens on the way; broken ones are named or left out."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -138,6 +139,40 @@ def test_an_interrupted_build_remembers_what_was_broken(
     decoder.names()
     check_whole(load("skip"), without=(1,))
     assert decoder.names() == NAMES[4:]
+
+
+def test_a_damaged_note_of_an_interrupted_build_is_refused_by_name(
+    load: Load, decoder: Decoder, tmp_path: Path
+) -> None:
+    decoder.limit = 7
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    (note,) = (tmp_path / "cache").rglob("built.json")
+    before = note.read_text()
+    assert '"done": 4' in before
+    note.write_text(before.replace('"done": 4', '"done": 6'))  # two pictures would stay black
+    decoder.limit = 10**6
+    with pytest.raises(ValueError, match=r"built\.json is damaged: delete the folder .*pictures"):
+        load()
+    shutil.rmtree(note.parent)
+    check_whole(load())
+
+
+@pytest.mark.parametrize("damage", [b"", b"no array", b"shape"], ids=["empty", "text", "shape"])
+def test_a_damaged_array_of_an_interrupted_build_is_refused_by_name(
+    load: Load, decoder: Decoder, tmp_path: Path, damage: bytes
+) -> None:
+    decoder.limit = 7
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    (partial,) = (tmp_path / "cache").rglob("partial.npy")
+    if damage == b"shape":
+        partial.write_bytes(partial.read_bytes().replace(b"(10, 1,", b"(10, 2,"))
+    else:
+        partial.write_bytes(damage)
+    decoder.limit = 10**6
+    with pytest.raises(ValueError, match=r"partial\.npy is damaged: delete the folder"):
+        load()
 
 
 def test_a_changed_picture_is_decoded_anew(load: Load, decoder: Decoder, root: Path) -> None:

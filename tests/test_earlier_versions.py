@@ -1,5 +1,7 @@
-"""Recipes, weights, checkpoints and runs that version 0.1 wrote. The files are as it left them."""
+"""Recipes, weights, checkpoints and runs that earlier versions wrote. The files are as they left them:
+version-0.1 is from before format 2 of the weights file, the others are written by `soak.release`."""
 
+import json
 import shutil
 import tomllib
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import mezzotint
 from common import tiny_data
 from mezzotint import build, load, weights
 from mezzotint.recipe.fields import RecipeError
@@ -21,8 +24,13 @@ from mezzotint.recipe.versions import MOVED, upgrade
 from mezzotint.runs.train import train
 from mezzotint.samplers import Sampler, make_sampler
 from mezzotint.utils.assets import shipped
+from soak.golden import build_description
+from soak.release import LABELS, SEED, hash_of_images, hash_of_weights
 
-OLD = Path(__file__).parent / "reference" / "version-0.1"
+REFERENCE = Path(__file__).parent / "reference"
+OLD = REFERENCE / "version-0.1"
+RUNS = ["version-0.1/ddpm", *(f"{p.name}/run" for p in sorted(REFERENCE.glob("version-*.*.*")))]
+"""Runs as if killed, with the weights that they end with, one of each version."""
 
 
 def old_recipe(name: str) -> Any:
@@ -102,22 +110,41 @@ def test_shipped_models_load(name: str) -> None:
     assert model.recipe.few_step == (name == "digits-fast")
 
 
-@pytest.mark.parametrize("name", ["reference.safetensors", "ddpm/end.safetensors"])
-def test_weights_draw_what_they_drew(name: str) -> None:
-    """To a grey level: another processor rounds differently."""
-    images = np.load(OLD / (Path(name).parent / "images.npz" if "/" in name else "reference.npz"))
-    drawn = load(OLD / name).sample([3, 7], seed=5).numpy()
-    difference = np.abs(drawn.astype(int) - images["images"].astype(int))
+def known_bits(run: str) -> dict[str, str]:
+    """The hashes that a release noted on the build that this is; empty if it noted none."""
+    path = REFERENCE / run / "bits.json"
+    noted = json.loads(path.read_text()) if path.is_file() else []
+    build = build_description()
+    return next((each for each in noted if each["build"] == build), {})
+
+
+@pytest.mark.parametrize(
+    ("file", "drawn_then"),
+    [
+        ("version-0.1/reference.safetensors", "version-0.1/reference.npz"),
+        *((f"{run}/end.safetensors", f"{run}/images.npz") for run in RUNS),
+    ],
+)
+def test_weights_draw_what_they_drew(file: str, drawn_then: str) -> None:
+    """To a grey level: another processor rounds differently. On the same build, to the bit."""
+    images = np.load(REFERENCE / drawn_then)["images"]
+    drawn = load(REFERENCE / file).sample(LABELS, seed=SEED).numpy()
+    difference = np.abs(drawn.astype(int) - images.astype(int))
     assert difference.max() <= 1
+    if "images" in (bits := known_bits(Path(file).parent.as_posix())):
+        assert hash_of_images(REFERENCE / file) == bits["images"]
 
 
+@pytest.mark.parametrize("name", RUNS)
 def test_a_run_goes_on_to_the_weights_it_would_have_had(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build, "load_data", lambda section, split="train": tiny_data(40, size=8))
     run = tmp_path / "run"
-    shutil.copytree(OLD / "ddpm", run)
+    shutil.copytree(REFERENCE / name, run)
     train(resume=run)
+    if "weights" in (bits := known_bits(name)):
+        assert hash_of_weights(run / "model.safetensors") == bits["weights"]
     expected = load_file(run / "end.safetensors")
     found = load_file(run / "model.safetensors")
     assert found.keys() == expected.keys()
@@ -140,3 +167,8 @@ def test_a_file_of_ones_own_that_says_format_1_is_refused(tmp_path: Path) -> Non
     path.write_text('format = 1\nbase = "ddpm"\n[diffusion]\nschedule = "linear"\n')
     with pytest.raises(RecipeError, match="is of format 1"):
         find(str(path))
+
+
+def test_this_version_leaves_a_run_behind() -> None:
+    """If not: `python -m soak.release`, with ``tests`` on the path."""
+    assert f"version-{mezzotint.__version__}/run" in RUNS

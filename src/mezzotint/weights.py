@@ -1,8 +1,11 @@
 """The weights file: safetensors with the recipe and the shape of the images in the header.
 
-It contains everything that sampling needs, and reading it never runs code.
+It contains everything that sampling needs, and reading it never runs code. Its header also has the SHA-256
+of the tensors, and one of itself, so that a damaged file is refused. Files of other programs, and those of
+earlier builds, have neither.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,6 +23,12 @@ from .utils.files import whole_file
 
 FORMATS = ("1", "2")
 """Formats that can be read; the last one is written. Format 1 has recipes of version 0.1."""
+
+TENSORS_HASH = "tensors_sha256"
+"""Key of the header: SHA-256 of all that follows the header, in hexadecimal."""
+
+HEADER_HASH = "header_sha256"
+"""Key of the header: SHA-256 of the header without this key, as JSON with sorted keys."""
 
 
 def header(recipe: Recipe, spec: ImageSpec) -> dict[str, str]:
@@ -66,12 +75,22 @@ def save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> No
 def content_of(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
     """The content of a safetensors file; see :func:`save`."""
     cpu_tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    content = serialize(cpu_tensors, metadata or None)
-    # The library writes the keys of the header in random order; sorting makes equal models equal files.
+    content = memoryview(serialize(cpu_tensors))
     size = int.from_bytes(content[:8], "little")
-    head = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True).encode()
-    head += b" " * (-len(head) % 8)
-    return len(head).to_bytes(8, "little") + head + content[8 + size :]
+    data = content[8 + size :]
+    head = json.loads(bytes(content[8 : 8 + size]))
+    head["__metadata__"] = metadata | {TENSORS_HASH: hashlib.sha256(data).hexdigest()}
+    head["__metadata__"][HEADER_HASH] = _header_hash(head)
+    # The library writes the keys of the header in random order; sorting makes equal models equal files.
+    text = json.dumps(head, sort_keys=True).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, data])
+
+
+def _header_hash(head: Mapping[str, Any]) -> str:
+    own = {key: value for key, value in head["__metadata__"].items() if key != HEADER_HASH}
+    text = json.dumps({**head, "__metadata__": own}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], Recipe, ImageSpec]:
@@ -86,7 +105,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], Recipe, ImageSpec]:
     Raises:
         ValueError: if the file is damaged or not a weights file of Mezzotint.
     """
-    metadata, tensors = _open(path, with_tensors=True)
+    metadata, tensors = read_file(path)
     recipe, spec = _parse(path, metadata)
     return tensors, recipe, spec
 
@@ -107,29 +126,46 @@ def read_header(path: Path) -> tuple[Recipe, ImageSpec]:
     return _parse(path, metadata)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of any safetensors file.
+def read_file(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Read any safetensors file.
 
     Args:
         path: file to read.
 
     Returns:
-        The tensors by name.
+        The strings of its header by key, and its tensors by name.
 
     Raises:
         ValueError: if the file is damaged.
     """
-    _, tensors = _open(path, with_tensors=True)
-    return tensors
+    return _open(path, with_tensors=True)
 
 
 def _open(path: Path, with_tensors: bool) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
             names = file.keys() if with_tensors else []
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
+            tensors = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+    if TENSORS_HASH in metadata or HEADER_HASH in metadata:
+        _verify(path, metadata, with_tensors)
+    return metadata, tensors
+
+
+def _verify(path: Path, metadata: Mapping[str, str], with_tensors: bool) -> None:
+    """Refuse a file whose header, or whose tensors, are not those that were written."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        damaged = metadata.get(HEADER_HASH) != _header_hash(json.loads(file.read(size)))
+        if with_tensors and not damaged:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            damaged = metadata.get(TENSORS_HASH) != found
+    if damaged:
+        raise ValueError(
+            f"{path} is damaged: it does not match the SHA-256 in its header; copy or fetch it again"
+        )
 
 
 def _parse(path: Path, metadata: dict[str, str]) -> tuple[Recipe, ImageSpec]:

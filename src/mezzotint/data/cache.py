@@ -3,6 +3,9 @@
 The cache's name is a hash of the identity of every picture, the frame, and the version of the decoder, so
 another picture or size gives another cache. An interrupted build continues; a complete one is renamed. The
 mapping is private: changes in memory do not reach the file.
+
+Its checksum is compared at every opening, whatever its size: that takes about as long as asking the system
+for the age of every picture, which opening does anyway.
 """
 
 import errno
@@ -12,6 +15,7 @@ import os
 import secrets
 import shutil
 import time
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -35,7 +39,7 @@ from .transforms import Frame
 EVERY = 2000
 """Pictures decoded between two writes of the progress file."""
 
-FORMAT = 2
+FORMAT = 3
 """Version of the decoder and of the layout of caches. Raise it when either changes."""
 
 DAYS = 60
@@ -49,10 +53,12 @@ class Built:
     Args:
         done: how many files have been read.
         broken: the numbers of those that are broken.
+        checksum: CRC-32 of the file of a complete array; None during a build.
     """
 
     done: int = 0
     broken: list[int] = field(default_factory=list)
+    checksum: int | None = None
 
     @property
     def kept(self) -> list[int]:
@@ -78,7 +84,8 @@ def cached(
 
     Raises:
         OSError: if a picture cannot be read.
-        ValueError: naming the first broken picture, unless ``broken`` is "skip".
+        ValueError: naming the first broken picture, unless ``broken`` is "skip"; or a damaged file of the
+            cache.
     """
     assert frame.size is not None
     folder = cache_entry("pictures", _key(files, frame))
@@ -90,7 +97,9 @@ def cached(
         with locked(folder.with_suffix(".lock")) as alone:
             if not array.is_file():
                 _build(files, frame, shape, broken, folder, "" if alone else secrets.token_hex(6))
-    built = Built(**json.loads((folder / "built.json").read_text(encoding="utf-8")))
+    built = _read_note(folder / "built.json")
+    if built.checksum != _checksum(array):
+        raise _damaged(array)
     images = np.load(array, mmap_mode="c")
     with suppress(OSError):  # another user's cache is perhaps read-only
         os.utime(folder)
@@ -123,8 +132,8 @@ def _build(
     partial = folder / f"partial{builder}.npy"
     built = Built()
     if note.is_file() and partial.is_file():
-        built = Built(**json.loads(note.read_text(encoding="utf-8")))
-        images = open_memmap(partial, mode="r+")
+        built = _read_note(note)
+        images = _partial_array(partial, shape)
     else:
         images = _new_array(partial, shape)
     remaining = range(built.done, len(files))
@@ -142,6 +151,8 @@ def _build(
             _take_note(images, built, note)
     if len(built.broken) == len(files):
         raise ValueError(f"not one of {len(files)} pictures can be read, {files[0]} first")
+    images.flush()
+    built.checksum = _checksum(partial)
     _take_note(images, built, note)
     note.replace(folder / "built.json")
     partial.replace(folder / "images.npy")
@@ -184,7 +195,58 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
     return images
 
 
+def _partial_array(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """The array of an interrupted build.
+
+    Raises:
+        ValueError: naming the file, if it is damaged.
+    """
+    try:
+        images = open_memmap(path, mode="r+")
+    except ValueError as error:
+        raise _damaged(path) from error
+    if images.shape != shape or images.dtype != np.uint8:
+        raise _damaged(path)
+    return images
+
+
 def _take_note(images: np.memmap, built: Built, note: Path) -> None:
     images.flush()
+    values = asdict(built)
     with whole_file(note) as temporary:
-        temporary.write_text(json.dumps(asdict(built)), encoding="utf-8")
+        text = json.dumps({"built": values, "crc32": _crc_of(values)})
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _read_note(note: Path) -> Built:
+    """What :func:`_take_note` wrote.
+
+    Raises:
+        ValueError: naming the file, if it is damaged.
+    """
+    try:
+        content = json.loads(note.read_text(encoding="utf-8"))
+        if content["crc32"] != _crc_of(content["built"]):
+            raise _damaged(note)
+        return Built(**content["built"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(note) from error
+
+
+def _damaged(file: Path) -> ValueError:
+    return ValueError(
+        f"{file} is damaged: delete the folder {file.parent}, and the pictures are decoded again"
+    )
+
+
+def _crc_of(values: object) -> int:
+    return zlib.crc32(json.dumps(values, sort_keys=True).encode())
+
+
+def _checksum(path: Path) -> int:
+    """The CRC-32 of a file's content."""
+    checksum = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            checksum = zlib.crc32(block, checksum)
+    return checksum

@@ -15,7 +15,7 @@ import torch
 
 from ..utils.cache import cache_entry
 from .download import fetch
-from .images import ImageData, Split
+from .images import ImageData, Split, check_labels
 
 PIXELS = 3 * 32 * 32
 
@@ -61,21 +61,25 @@ class Cifar:
         """
         names = [*self.files[split], *([self.classes] if isinstance(self.classes, str) else [])]
         content = self._read(names, folder)
+        classes = self.classes
+        if isinstance(classes, str):
+            classes = tuple(content[classes].decode().split())
         size = self.label_bytes + PIXELS
         records = []
+        labels = []
         for name in self.files[split]:
             if not content[name] or len(content[name]) % size:
                 raise ValueError(
                     f"{self.title}: {name} is cut: it is no whole number of {size} bytes"
                 )
-            records.append(np.frombuffer(content[name], np.uint8).reshape(-1, size))
-        rows = np.concatenate(records)
-        images = rows[:, self.label_bytes :].reshape(-1, 3, 32, 32).copy()
-        labels = rows[:, self.label_bytes - 1].astype(np.int64)
-        classes = self.classes
-        if isinstance(classes, str):
-            classes = tuple(content[classes].decode().split())
-        return ImageData(torch.from_numpy(images), torch.from_numpy(labels), classes)
+            rows = np.frombuffer(content[name], np.uint8).reshape(-1, size)
+            try:
+                labels.append(check_labels(rows[:, self.label_bytes - 1].tolist(), classes))
+            except ValueError as error:
+                raise ValueError(f"{self.title}: {name} is damaged: {error}") from error
+            records.append(rows[:, self.label_bytes :])
+        images = np.concatenate(records).reshape(-1, 3, 32, 32)
+        return ImageData(torch.from_numpy(images), torch.cat(labels), classes)
 
     def _read(self, names: list[str], folder: Path | None) -> dict[str, bytes]:
         if folder is not None and not (folder / self.archive).is_file():

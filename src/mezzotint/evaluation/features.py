@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..data import ImageData
@@ -16,7 +15,7 @@ from ..utils import pixels
 from ..utils.assets import shipped
 from ..utils.files import sha256, whole_file
 from ..utils.progress import progress
-from ..weights import save
+from ..weights import read_file, save
 
 SHIPPED = {"features": "digits-plain", "witness": "digits-residual"}
 """Names of the classifiers that measure by default: the main one, and the second that verifies it."""
@@ -86,12 +85,7 @@ def load_classifier(name: str | Path, device: torch.device | None = None) -> Cla
             f"there is no classifier {name}: give a file of `mezzotint train-classifier`, or one of"
             f" {', '.join(known)}"
         )
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+    metadata, tensors = read_file(path)
     if "classifier" not in metadata:
         raise ValueError(f"{path} is no classifier: see `mezzotint train-classifier`")
     card = json.loads(metadata["classifier"])

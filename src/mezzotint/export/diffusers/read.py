@@ -24,7 +24,7 @@ def import_diffusers(folder: Path, out: Path) -> None:
     recipe, spec = _read_index(folder)
     if not (folder / WEIGHTS).is_file():
         raise ValueError(f"{folder} has no {WEIGHTS}: other files of weights are not read")
-    named = weights.read_tensors(folder / WEIGHTS)
+    _, named = weights.read_file(folder / WEIGHTS)
     strange = [name for name in named if not name.startswith(PREFIX)]
     try:
         if strange:
