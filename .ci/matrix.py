@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[1]
 PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
 TORCHES = ("2.7.1", "2.13.0", "2.14.1")
 """The oldest that pyproject.toml allows, the pinned one, and the newest."""
+WITH_TORCH = ("setuptools==", "torch==", "torchmetrics==", "torchvision==")
+"""Pins that are for the pinned torch alone."""
 
 
 def run(command: list[str], log: Path) -> bool:
@@ -36,8 +38,7 @@ def check(python: str, torch: str, tests: list[str]) -> str:
     log = folder / "log.txt"
     constraints = folder / "constraints.txt"
     pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    # Another torch may need other versions of what comes with it.
-    kept = [line for line in pinned if not line.lower().startswith(("torch==", "torchmetrics=="))]
+    kept = [line for line in pinned if not line.startswith(WITH_TORCH)]
     constraints.write_text("\n".join([*kept, f"torch=={torch}"]) + "\n", encoding="utf-8")
     pip = [str(folder / "bin" / "pip"), "install", "--quiet", "--constraint", str(constraints)]
     steps = {

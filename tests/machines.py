@@ -1,6 +1,7 @@
 """What the tests of other people's terminals and machines have in common: commands in processes of their own,
 small pictures, small classifiers, and a guard against networks that are evaluated too early."""
 
+import json
 import os
 import re
 import shutil
@@ -39,6 +40,9 @@ TINY = [
 
 COMMAND = (sys.executable, "-m", "mezzotint")
 
+GUARD = Path(__file__).parent / "guard"
+"""What notes what a process reaches and writes."""
+
 Ran = subprocess.CompletedProcess[str]
 
 
@@ -55,6 +59,17 @@ def environment(folder: Path, **changes: str | None) -> dict[str, str]:
     }
     both: dict[str, str | None] = {**kept, **own, **changes}
     return {name: value for name, value in both.items() if value is not None}
+
+
+def guard(noted: Path) -> dict[str, str]:
+    """Changes of a command's environment, with which it notes in a file what it reaches and writes."""
+    return {"PYTHONPATH": os.pathsep.join([str(GUARD), str(SOURCE)]), "GUARD": str(noted)}
+
+
+def notes(noted: Path, kind: str, since: int = 0) -> list[str]:
+    """What a guarded process has reached ("reach"), or written ("write"), after its first notes."""
+    lines = map(json.loads, noted.read_text().splitlines()[since:])
+    return [name for what, name in lines if what == kind]
 
 
 @contextmanager

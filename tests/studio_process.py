@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -16,9 +15,8 @@ from typing import Any
 
 import requests
 
-from machines import COMMAND, SOURCE, environment
+from machines import COMMAND, environment, guard, notes
 
-GUARD = Path(__file__).parent / "guard"
 JOBS = {"generate": 0, "opinions": 1, "film": 2}
 PATIENCE = 120
 """Seconds until a test gives up; on a busy machine, everything is slow."""
@@ -61,12 +59,7 @@ class Studio:
         self.noted = folder / "noted.jsonl"
         self.temporary = folder / "gradio"
         self.output = folder / "output.txt"
-        guarded = environment(
-            folder,
-            PYTHONPATH=os.pathsep.join([str(GUARD), str(SOURCE)]),
-            GUARD=str(self.noted),
-            GRADIO_TEMP_DIR=str(self.temporary),
-        )
+        guarded = environment(folder, **guard(self.noted), GRADIO_TEMP_DIR=str(self.temporary))
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
                 [*COMMAND, "studio", "--no-browser", "--port", str(self.port), *arguments],
@@ -98,8 +91,7 @@ class Studio:
 
     def notes(self, kind: str, since: int = 0) -> list[str]:
         """What the process has reached, or written."""
-        lines = map(json.loads, self.noted.read_text().splitlines()[since:])
-        return [name for what, name in lines if what == kind]
+        return notes(self.noted, kind, since)
 
     def join(self, job: str, request: Any) -> tuple[int, str]:
         """Queue a job, given as an object or as a text; the status, and the session."""

@@ -221,6 +221,25 @@ def test_a_table_without_pictures_and_a_set_that_is_not_there_are_said_to_be(
         open_data(f"hf:{tmp_path}/nowhere")
 
 
+def test_a_set_that_the_hub_cannot_give_is_said_to_be_neither_there_nor_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forbidden = r"^hf:me/pictures is not in the cache, and HF_HUB_OFFLINE forbids to fetch it"
+    with pytest.raises(ValueError, match=forbidden):
+        open_data("hf:me/pictures")
+
+    def unreachable(*_: object) -> None:
+        raise ConnectionError("Couldn't reach 'me/pictures' on the Hub (LocalEntryNotFoundError)")
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    cut_off = (
+        r"not in the cache: the Hub cannot be reached; try again with a network, or name a folder"
+    )
+    with pytest.raises(ValueError, match=cut_off):
+        open_data("hf:me/pictures")
+
+
 # --- Frames.
 
 

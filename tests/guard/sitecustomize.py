@@ -18,7 +18,7 @@ def _note(event: str, arguments: tuple[object, ...]) -> None:
     if event in REACHING:
         words = ["reach", str(arguments[REACHING[event]])]
     elif event in WRITING:
-        words = ["write", str(arguments[-1] if event == "os.rename" else arguments[0])]
+        words = ["write", str(arguments[1] if event == "os.rename" else arguments[0])]
     elif event == "open" and int(str(arguments[2])) & (os.O_WRONLY | os.O_RDWR):
         words = ["write", str(arguments[0])]
     else:

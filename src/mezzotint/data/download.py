@@ -41,9 +41,7 @@ def fetch(
     import pooch  # slow to import
     import requests
 
-    downloader = pooch.HTTPDownloader(  # type: ignore[attr-defined]
-        timeout=timeout, progressbar=watched()
-    )
+    downloader = pooch.HTTPDownloader(timeout=timeout, progressbar=watched())
     faults = []
     for url in urls:
         try:

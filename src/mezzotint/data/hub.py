@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Literal
 
 from ..utils.classes import class_name, find_class, in_order, listed
 from ..utils.extras import missing
+from ..utils.hub import unreachable
 from .decode import Broken
 from .folders import decode_listing
 from .images import ImageData, Split, check_labels
@@ -78,6 +79,10 @@ def from_hub(name: str, split: Split, frame: Frame, broken: Broken) -> ImageData
     place = str(Path(path).expanduser()) if path.startswith("~") else path
     try:
         splits = datasets.load_dataset(place, configuration or None)
+    except ConnectionError as error:
+        advice = "name a folder with its pictures: folder:PATH"
+        offline = bool(datasets.config.HF_HUB_OFFLINE)
+        raise ValueError(unreachable(name, offline, "the Hub cannot be reached", advice)) from error
     except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"hf:{name} cannot be had: {error}") from error
     if "train" not in splits:

@@ -132,7 +132,10 @@ def fetch(name: str, file: str) -> Path:
             f"{PREFIX}{name}: {repository} has no branch, tag or commit {revision}"
         ) from error
     except errors.LocalEntryNotFoundError as error:
-        raise FileNotFoundError(_unreachable(name, error.__cause__ or error)) from error
+        offline = type(error.__cause__).__name__ == "OfflineModeIsEnabled"
+        why = reason(error.__cause__ or error)
+        advice = "name a copy of the file by its path"
+        raise FileNotFoundError(unreachable(name, offline, why, advice)) from error
     except (errors.HTTPError, OSError, RuntimeError) as error:  # of the HTTP client; of Xet
         if getattr(error, "errno", None) is not None:  # a full disk, a cache that cannot be written
             raise
@@ -143,16 +146,26 @@ def fetch(name: str, file: str) -> Path:
     return path
 
 
-def _unreachable(name: str, error: BaseException) -> str:
-    """Why there is neither a file in the cache nor an answer of the Hub."""
-    if type(error).__name__ == "OfflineModeIsEnabled":
+def unreachable(name: str, offline: bool, why: str, advice: str) -> str:
+    """Why there is neither an answer of the Hub nor a copy in the cache, in words.
+
+    Args:
+        name: on the Hub, without ``hf:``.
+        offline: whether HF_HUB_OFFLINE forbids to ask.
+        why: the Hub could not be asked otherwise.
+        advice: what to do beside trying again.
+
+    Returns:
+        A sentence for an error.
+    """
+    if offline:
         return (
             f"{PREFIX}{name} is not in the cache, and HF_HUB_OFFLINE forbids to fetch it: run once without"
             " that variable"
         )
     return (
-        f"{PREFIX}{name} cannot be fetched, and is not in the cache: {reason(error)}; try again with a"
-        " network, or name a copy of the file by its path"
+        f"{PREFIX}{name} cannot be fetched, and is not in the cache: {why}; try again with a network, or"
+        f" {advice}"
     )
 
 
