@@ -114,7 +114,7 @@ def _check(out: Path, files: Sequence[Path], size: int) -> None:
 
 
 def _check_place(out: Path, place: Path) -> Path:
-    """The first of ``place`` and the folders above it that is there; ``out`` is refused if it is read-only."""
+    """The first of ``place`` and the folders above it that is there; ``out`` is refused where it is none."""
     try:
         while not os.path.lexists(place):
             place = place.parent
