@@ -24,7 +24,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 import machine
-
 import mezzotint
 from mezzotint.export.page import export_page
 
@@ -136,9 +135,10 @@ def main() -> None:
         return
     machine.write_section(
         "page speed",
-        "## The page without a server, in a browser\n\nFrom opening the page, with an empty cache, to the first"
-        f" digit; then one digit of {MODEL} alone, the middle one of {DIGITS}. Medians of {arguments.runs}"
-        f" visits, the pages taking turns, with the least and the most.\n\n{table}\n\n{machine.describe()}",
+        "## The page without a server, in a browser\n\nFrom opening the page, with an empty cache, to the"
+        f" first digit; then one digit of {MODEL} alone, the middle one of {DIGITS}. Medians of"
+        f" {arguments.runs} visits, the pages taking turns, with the least and the most.\n\n{table}\n\n"
+        f"{machine.describe()}",
     )
 
 
