@@ -51,10 +51,11 @@ class Studio:
     Args:
         folder: to run in, and for what it notes.
         arguments: of ``mezzotint studio``.
+        port: to listen on; None for a free one.
     """
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self.port = free_port()
+    def __init__(self, folder: Path, *arguments: str, port: int | None = None) -> None:
+        self.port = port or free_port()
         self.address = f"http://127.0.0.1:{self.port}/"
         self.noted = folder / "noted.jsonl"
         self.temporary = folder / "gradio"

@@ -6,14 +6,9 @@ fails the test. With MEZZOTINT_SCREENSHOTS=FOLDER, pictures of the studio are wr
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
@@ -22,14 +17,22 @@ from PIL import Image
 
 import mezzotint
 from mezzotint.export.page import export_page
+from visitor import (
+    BROWSED,
+    choose,
+    easel,
+    images,
+    opened_browser,
+    press,
+    served,
+    set_fields,
+    stroke,
+    tab,
+    until,
+    visit,
+)
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
-]
+pytestmark = BROWSED
 
 SHOTS = os.environ.get("MEZZOTINT_SCREENSHOTS")
 
@@ -60,18 +63,6 @@ def exported(tmp_path_factory):
     return folder
 
 
-@contextmanager
-def served(folder):
-    """The address of a folder on a plain web server."""
-    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
-    handler.log_message = lambda *_: None
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-
-
 @pytest.fixture(scope="module")
 def addresses(studio, exported):
     """The pages, by name."""
@@ -82,97 +73,11 @@ def addresses(studio, exported):
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.getuid() == 0 else []
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with opened_browser() as opened:
         yield opened
-        opened.close()
-
-
-@contextmanager
-def visit(browser, address, **options):
-    """A page that has drawn its first pictures; what it asks for and complains of is checked."""
-    context = browser.new_context(accept_downloads=True, **options)
-    page = context.new_page()
-    complaints = []
-    asked = []
-    page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(address)
-    page.wait_for_selector("#results:not([hidden])", timeout=60_000)
-    yield page
-    own = address.split("#")[0].rsplit("/", 1)[0]
-    others = [url for url in asked if not url.startswith((own, "data:", "blob:"))]
-    context.close()
-    assert not others
-    assert not complaints
 
 
 PAGES = pytest.mark.parametrize("which", ["studio", "page", "single"])
-
-
-def until(page, expression, seconds=60):
-    """Wait until an expression is true. Playwright's own way needs eval, which the page forbids."""
-    for _ in range(10 * seconds):
-        if page.evaluate(expression):
-            return
-        page.wait_for_timeout(100)
-    pytest.fail(
-        f"never true: {expression}; the page says {page.locator('#status').text_content()!r}"
-    )
-
-
-def press(page):
-    """Press the button, and wait for new pictures."""
-    page.evaluate("() => { window.mezzotint.stages[0].element.id = 'old'; }")
-    page.locator("#run").click()
-    until(page, "document.getElementById('old') === null")
-
-
-def images(page, stage=0, moment=-1, name="x"):
-    """The images of a moment, (n, channels, height, width)."""
-    film = f"window.mezzotint.stages[{stage}].film"
-    values = page.evaluate(f"[...{film}.{name}.at({moment})]")
-    shape = page.evaluate(f"{film}.shape")
-    return np.array(values, np.uint8).reshape(-1, *shape)
-
-
-def set_fields(page, **values):
-    page.evaluate("document.getElementById('more').open = true")
-    for name, value in values.items():
-        field = page.locator(f"#{name.replace('_', '-')}")
-        if field.evaluate("field => field.tagName") == "SELECT":
-            field.select_option(str(value))
-        else:
-            field.fill(str(value))
-
-
-def choose(page, *labels):
-    for chip in page.locator("#classes button").all():
-        pressed = chip.get_attribute("aria-pressed") == "true"
-        wanted = int(chip.get_attribute("data-label")) in labels
-        if pressed != wanted:
-            chip.click()
-
-
-def tab(page, name):
-    page.get_by_role("tab", name=name).click()
-
-
-def stroke(page, *points):
-    """Draw a line on the easel through points given as parts of its side."""
-    box = page.locator("#easel").bounding_box()
-    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=6)
-    page.mouse.up()
-
-
-def easel(page, name):
-    return np.array(page.evaluate(f"[...window.mezzotint.easel.{name}]"), np.uint8)
 
 
 def same(drawn, right, which):

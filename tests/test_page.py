@@ -26,6 +26,7 @@ from mezzotint.cli import main
 from mezzotint.data import ImageSpec
 from mezzotint.export import page as page_module
 from mezzotint.export import runtime
+from mezzotint.export.description import LIMITS
 from mezzotint.export.onnx import describe
 from mezzotint.export.page import BROWSER, MARK, PAGE, SERVER, export_page
 from mezzotint.model import Model
@@ -103,6 +104,20 @@ def test_a_page_of_several_files_has_all_that_it_names(tmp_path):
     assert linked == list(BROWSER)
     (models,) = [text for attributes, text in scripts if attributes.get("id") == "models"]
     assert json.loads(models) == ["a.onnx", "b c.onnx"]
+    (limits,) = [text for attributes, text in scripts if attributes.get("id") == "limits"]
+    assert json.loads(limits) == {
+        **{name: list(ends) for name, ends in LIMITS.items()},
+        "seed": ["0", str(2**63 - 1)],
+    }
+    early = re.findall(
+        rb'<link rel="preload" href="([^"]+)" as="fetch" crossorigin>', files["index.html"]
+    )
+    assert {name.decode() for name in early} == {
+        "ort.wasm",
+        "ort.wasm.bundle.min.mjs",
+        "a.onnx",
+        "b c.onnx",
+    }
     assert not re.search(rb"https?://(?!www\.w3\.org)", files["index.html"] + files["style.css"])
 
 

@@ -21,8 +21,7 @@ from mezzotint.build import load_data
 from mezzotint.cli import main
 from mezzotint.recipe.fields import RecipeError
 from mezzotint.studio.draw import draw
-from mezzotint.studio.gate import LARGEST
-from mezzotint.studio.request import LONGEST, parse_request
+from mezzotint.studio.request import BESIDE, longest, parse_request
 from mezzotint.studio.server import QUEUE
 from mezzotint.studio.shelf import find_offers
 from mezzotint.viz.grids import tile
@@ -103,7 +102,7 @@ TEXTS = {
     "infinity": json.dumps({**DIGITS, "guidance": float("inf")}),
     "a power": json.dumps(DIGITS).replace('"guidance": 1', '"guidance": 1e999'),
     "many digits": json.dumps(GOOD).replace('"count": 1', '"count": ' + "9" * 10_000),
-    "too long": json.dumps({**GOOD, "image": "A" * LONGEST}),
+    "too long": json.dumps({**GOOD, "image": "A" * 2 * BESIDE}),
 }
 
 
@@ -486,9 +485,9 @@ def test_a_form_of_another_site_cannot_queue_a_job(studio, kind):
     assert answer.status_code == 400
 
 
-def test_a_large_body_is_refused(studio):
+def test_a_large_body_is_refused(studio, offers):
     place = f"{studio.address}gradio_api/queue/join"
-    for body in (bytes(LARGEST + 1), bytes(2**20), (bytes(2**16) for _ in range(16))):
+    for body in (bytes(2 * longest(offers) + 1), bytes(2**20), (bytes(2**16) for _ in range(16))):
         assert requests.post(place, data=body, timeout=PATIENCE).status_code == 413
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from cyclopts import App
 
 from ..recipe.fields import RecipeError
-from ..utils.output import output_file, output_folder
+from ..utils.output import output_file, replaced_folder
 
 
 def onnx(model: Path, /, *, out: Path | None = None) -> None:
@@ -48,7 +48,7 @@ def diffusers(model: Path, /, *, out: Path) -> None:
     """
     from ..export.diffusers import export_diffusers
 
-    folder = output_folder(out)
+    folder = replaced_folder(out)
     export_diffusers(model, folder)
     print(folder)
 
@@ -79,7 +79,7 @@ def page(*models: Path, out: Path, single_file: bool = False, runtime: Path | No
     from ..loading import load, model_names
 
     require_onnx()
-    folder = output_folder(out)
+    folder = replaced_folder(out)
     names = model_names([str(model) for model in models])
     if len(set(names)) < len(names):
         raise RecipeError(f"the models {', '.join(names)} have two of one name: name each once")

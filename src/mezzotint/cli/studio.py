@@ -1,6 +1,8 @@
 """``mezzotint studio``."""
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -36,20 +38,31 @@ def studio(
     device
         cpu, cuda, mps, ...; the best there is if not given.
     """
-    from ..studio.server import check_address, launch, make_server, require_studio
-    from ..studio.shelf import Shelf, find_offers
-    from ..utils.device import pick_device
+    with _nothing_collected():
+        from ..studio.server import check_address, launch, make_server, require_studio
+        from ..studio.shelf import Shelf, find_offers
+        from ..utils.device import pick_device
 
-    require_studio()
-    check_address(host, port)
-    pick_device(device)  # raises in words
-    offers = find_offers(models, runs)
-    local = frozenset({"127.0.0.1", "localhost"})
-    names = local if host in local else frozenset[str]()
-    server = make_server(Shelf(offers, device), names)
-    address = launch(server, host, port, browser)
+        require_studio()
+        check_address(host, port)
+        pick_device(device)  # raises in words
+        offers = find_offers(models, runs)
+        local = frozenset({"127.0.0.1", "localhost"})
+        names = local if host in local else frozenset[str]()
+        server = make_server(Shelf(offers, device), names)
+        address = launch(server, host, port, browser)
     print(f"{address}  (Ctrl-C ends it)", flush=True)
     server.get_blocks().block_thread()
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Without the search for garbage in the block: of the thousands of modules that it loads, all stay."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def command(tokens: Sequence[str]) -> Callable[..., None]:

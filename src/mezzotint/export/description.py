@@ -15,6 +15,17 @@ from ..samplers.grids import is_list
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 100)
 """Step counts whose time grids stand in the metadata, beside that of the recipe."""
 
+LIMITS = {
+    "count": (1, 100),
+    "frames": (2, 100),
+    "guidance": (0, 20),
+    "strength": (0, 1),
+    "pictures": (1, 100),
+}
+"""What a visitor of a page may choose: the least and the most. Pictures are those of all classes together."""
+
+MOST_SEED = 2**63 - 1
+
 LabelInput = Literal["index", "weights"]
 """Labels as int64, the number of classes standing for none, or as a row of weights of the classes."""
 

@@ -17,9 +17,10 @@ from ..recipe.fields import RecipeError
 from ..utils.assets import ASSETS
 from ..utils.classes import file_names
 from ..utils.files import whole_folder
-from .description import known_parametrization
+from ..utils.output import replaced_folder
+from .description import LIMITS, MOST_SEED, known_parametrization
 from .onnx import export_onnx
-from .runtime import runtime_files
+from .runtime import RUNTIME_BINARY, RUNTIME_CODE, runtime_files
 
 PAGE = ASSETS / "page"
 SHARED = ("easel.js", "film.js", "settings.js")
@@ -57,7 +58,7 @@ def export_page(
     Raises:
         FileNotFoundError: if the runtime cannot be had.
         ValueError: if a model has a part that the page does not know, or a name that cannot be a file's, or
-            the folder holds something else; nothing is written then.
+            the folder holds something else or cannot be replaced; nothing is written then.
     """
     if not models:
         raise RecipeError("name at least one model for the page")
@@ -103,11 +104,7 @@ def _check(name: str, model: Model) -> None:
 
 def _check_folder(out: Path) -> None:
     """Refuse a folder that holds anything but an earlier page, since it will be replaced."""
-    here = Path.cwd()
-    if out.resolve() in (here, *here.parents):
-        raise RecipeError(
-            f"out = {out} is the folder that you are in, or around it: name another one"
-        )
+    replaced_folder(out)
     others = {path.name for path in out.iterdir()} - _files_of(out) if out.is_dir() else set()
     if others:
         raise RecipeError(
@@ -137,7 +134,11 @@ def page_html(style: str, scripts: Sequence[str], security: str = "") -> str:
     text = (PAGE / "index.html").read_text(encoding="utf-8")
     policy = f'<meta http-equiv="Content-Security-Policy" content="{html.escape(security)}">\n'
     text = text.replace("<!-- style -->", (policy if security else "") + style)
-    return text.replace("<!-- scripts -->", "\n".join(scripts))
+    limits = json.dumps(
+        {**LIMITS, "seed": ["0", str(MOST_SEED)]}
+    )  # too long for JavaScript's numbers
+    data = f'<script type="application/json" id="limits">{_inline(limits)}</script>'
+    return text.replace("<!-- scripts -->", "\n".join([data, *scripts]))
 
 
 def linked_scripts(names: Sequence[str]) -> list[str]:
@@ -153,8 +154,12 @@ def _models(names: Sequence[str]) -> str:
 
 def _linked(names: Sequence[str]) -> str:
     """The page of several files."""
-    style = '<link rel="stylesheet" href="style.css">'
-    return page_html(style, [_models(names), *linked_scripts(BROWSER)], SECURITY)
+    early = [
+        f'<link rel="preload" href="{html.escape(name)}" as="fetch" crossorigin>'
+        for name in (RUNTIME_CODE, RUNTIME_BINARY, *names)
+    ]
+    head = "\n".join(['<link rel="stylesheet" href="style.css">', *early])
+    return page_html(head, [_models(names), *linked_scripts(BROWSER)], SECURITY)
 
 
 def _single(names: Sequence[str], files: Mapping[str, bytes]) -> str:

@@ -26,6 +26,10 @@ SHA256 = {
 }
 """The files of the package that a page needs, for WebAssembly without WebGPU, and what they must be."""
 
+RUNTIME_CODE = "ort.wasm.bundle.min.mjs"
+RUNTIME_BINARY = "ort.wasm"
+"""Names of these files in a page."""
+
 LICENCE = ASSETS / "page" / "licence-onnxruntime-web.txt"
 
 
@@ -48,8 +52,8 @@ def runtime_files(package: Path | None = None) -> dict[str, bytes]:
     hashes = "\n".join(f"{value}  {Path(name).name}" for name, value in SHA256.items())
     licence = LICENCE.read_text(encoding="utf-8").format(version=VERSION, hashes=hashes)
     return {
-        "ort.wasm.bundle.min.mjs": contents[CODE],
-        "ort.wasm": contents[BINARY],
+        RUNTIME_CODE: contents[CODE],
+        RUNTIME_BINARY: contents[BINARY],
         "licence-onnxruntime-web.txt": licence.encode(),
     }
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Literal
@@ -20,14 +21,15 @@ from ..utils import pixels
 from ..utils.randomness import Stream, generator
 from ..viz.animations import Format, save_animation, select, side_by_side
 from ..viz.grids import tile
-from .request import Request, class_numbers, parse_json
+from .request import MOST_OPINIONS, Request, class_numbers, parse_json
 from .shelf import Shelf
 
 MOST_BYTES = 6_000_000
 """Size of the moments of one answer; of longer ways, some moments are left out."""
 
-MOST_OPINIONS = 20
-"""Pictures that are judged at once."""
+MOST_FRAMES = 60
+MOST_VALUES = 2**28
+"""Frames of a file, and values of all their pixels; larger pictures are enlarged less, or left out."""
 
 MOST_CLASSES = 20
 """Classes up to which the model itself is asked: it costs eight evaluations for each."""
@@ -54,39 +56,42 @@ def draw(request: Request, model: Model) -> Iterator[dict[str, Any]]:
     Raises:
         RecipeError: if the model cannot do it.
     """
-    steps = yield from _computed(request, model)
+    size = 2 * request.count * math.prod(model.spec.shape)
+    film = yield from _computed(request, model, max(2, MOST_BYTES // size))
     if request.task == "morph":
-        images = _frames(steps)
+        images = film.x.flatten(0, 1)
         yield _answer(model, len(images), [0.0], images[None], None)
         return
-    film = Trajectory.from_steps(steps)
-    size = 2 * film.x[0].numel()
-    shown = select(len(film.t), max(2, MOST_BYTES // size))
-    times = [film.t[k] for k in shown]
-    yield _answer(model, request.count, times, film.x[shown], film.x0[shown])
+    yield _answer(model, request.count, film.t, film.x, film.x0)
 
 
-def _computed(request: Request, model: Model) -> Generator[dict[str, Any], None, list[Step]]:
-    """All steps of a request; those of a morph that are not final are left out.
+def _computed(
+    request: Request, model: Model, most: int
+) -> Generator[dict[str, Any], None, Trajectory]:
+    """At most so many moments of a request, with the first and the last; of a morph the images alone.
+
+    Only these are kept, as bytes: all moments of many large images would not fit into memory.
 
     Yields:
         ``{"progress": part}`` from time to time, where a job that is stopped ends.
     """
-    batches = -(-request.frames // BATCH) if request.task == "morph" else 1
+    morph = request.task == "morph"
+    batches = -(-request.frames // BATCH) if morph else 1
+    shown = set() if morph else set(select(request.steps + 1, most))
     kept = []
     reported = time.perf_counter()
-    for number, step in enumerate(_steps(request, model), 1):
-        if step.final or request.task != "morph":
-            kept.append(step)
+    for number, step in enumerate(_steps(request, model)):
+        if step.final or number in shown:
+            kept.append(Trajectory.from_steps([step]))
         if time.perf_counter() - reported > BETWEEN:
             reported = time.perf_counter()
-            yield {"progress": number / (batches * (request.steps + 1))}
-    return kept
-
-
-def _frames(steps: Sequence[Step]) -> Tensor:
-    """The images of a morph."""
-    return torch.cat([pixels.to_uint8(step.x.cpu()) for step in steps])
+            yield {"progress": (number + 1) / (batches * (request.steps + 1))}
+    dim = 1 if morph else 0
+    return Trajectory(
+        x=torch.cat([moment.x for moment in kept], dim),
+        x0=torch.cat([moment.x0 for moment in kept], dim),
+        t=tuple(time for moment in kept for time in moment.t),
+    )
 
 
 def _steps(request: Request, model: Model) -> Iterator[Step]:
@@ -158,18 +163,18 @@ def film_file(
     Yields:
         ``{"progress": part}`` from time to time; at last the file in base64, and its type.
     """
-    steps = yield from _computed(request, model)
+    values = request.count * math.prod(model.spec.shape) * (1 if show == "x" else 2)
+    film = yield from _computed(request, model, max(2, min(MOST_FRAMES, MOST_VALUES // values)))
     if request.task == "morph":
-        images = _frames(steps)
+        images = film.x.flatten(0, 1)
         frames = torch.cat([images, images[1:-1].flip(0)])
     else:
-        film = Trajectory.from_steps(steps)
-        shown = select(len(film.t), 60)
-        parts = film.x[shown] if show == "x" else side_by_side(film.x[shown], film.x0[shown])
+        parts = film.x if show == "x" else side_by_side(film.x, film.x0)
         columns = min(10, request.count)
         frames = torch.stack([tile(moment, columns) for moment in parts])
+    scale = min(4, max(1, math.isqrt(MOST_VALUES // frames.numel())))
     content = io.BytesIO()
-    save_animation(content, frames, format=format, fps=15, scale=4)
+    save_animation(content, frames, format=format, fps=15, scale=scale)
     yield {"file": base64.b64encode(content.getvalue()).decode(), "type": TYPES[format]}
 
 
@@ -186,7 +191,7 @@ def opinions(text: object, shelf: Shelf) -> dict[str, Any]:
     Raises:
         RecipeError: if the request makes no sense.
     """
-    given = parse_json(text)
+    given = parse_json(text, shelf.offers)
     name = given.get("model")
     if not isinstance(name, str) or name not in shelf.offers:
         raise RecipeError(f"model: it is one of {', '.join(shelf.offers)}")

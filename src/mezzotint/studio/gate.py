@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 API = "/gradio_api"
-LARGEST = 2**19
-"""Bytes of a request."""
 
 SECURITY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:;"
@@ -26,12 +24,16 @@ class Gate:
         app: the application behind it.
         files: names of the page's files.
         jobs: number of jobs that there are.
+        largest: bytes of a request, at most.
         hosts: names by which the server may be addressed, without ports; none for any.
     """
 
-    def __init__(self, app: Any, files: Sequence[str], jobs: int, hosts: frozenset[str]) -> None:
+    def __init__(
+        self, app: Any, files: Sequence[str], jobs: int, largest: int, hosts: frozenset[str]
+    ) -> None:
         self.app = app
         self.jobs = jobs
+        self.largest = largest
         self.hosts = hosts
         self.allowed = {
             ("GET", "/"),
@@ -57,7 +59,7 @@ class Gate:
             await _refuse(send, 404)
             return
         if scope["method"] == "POST":
-            body = await _body(receive)
+            body = await _body(receive, self.largest)
             if body is None:
                 await _refuse(send, 413)
                 return
@@ -75,13 +77,13 @@ def _host(scope: Any) -> str:
     return name.rsplit(":", 1)[0] if not name.endswith("]") else name
 
 
-async def _body(receive: Any) -> bytes | None:
-    """The body of a request; None if it is too large."""
+async def _body(receive: Any, largest: int) -> bytes | None:
+    """The body of a request; None if it is longer than ``largest``."""
     body = bytearray()
     while True:
         message = await receive()
         body += message.get("body", b"")
-        if len(body) > LARGEST:
+        if len(body) > largest:
             return None
         if not message.get("more_body"):
             return bytes(body)

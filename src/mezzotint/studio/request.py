@@ -11,17 +11,18 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from ..export.description import LIMITS, MOST_SEED
 from ..recipe.fields import RecipeError
 from .shelf import Offer
 
 Task = Literal["generate", "edit", "inpaint", "morph"]
 
-MOST_PICTURES = 100
-MOST_FRAMES = 100
-MOST_GUIDANCE = 20.0
-MOST_SEED = 2**63 - 1
-LONGEST = 2**18
-"""Characters of a request."""
+MOST_PICTURES = LIMITS["pictures"][1]
+MOST_OPINIONS = 20
+"""Pictures that are judged at once."""
+
+BESIDE = 2**18
+"""Characters of a request beside its images."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,29 @@ class Request:
     frames: int = 2
 
 
-def parse_json(text: object) -> dict[str, Any]:
+def longest(offers: Mapping[str, Offer]) -> int:
+    """Characters of the longest request that makes sense: all images that are judged at once, in base64.
+
+    Args:
+        offers: the models that it may be about.
+    """
+    largest = max(math.prod(offer.spec.shape) for offer in offers.values())
+    return BESIDE + 4 * math.ceil(MOST_OPINIONS * largest / 3)
+
+
+def parse_json(text: object, offers: Mapping[str, Offer]) -> dict[str, Any]:
     """The object that a request's text stands for.
+
+    Args:
+        text: the request, as JSON.
+        offers: the models that it may be about.
 
     Raises:
         RecipeError: if it is too long, no JSON object, or holds NaN or infinity.
     """
-    if not isinstance(text, str) or len(text) > LONGEST:
-        raise RecipeError(f"a request is a text of at most {LONGEST} characters")
+    most = longest(offers)
+    if not isinstance(text, str) or len(text) > most:
+        raise RecipeError(f"a request is a text of at most {most} characters")
 
     def refuse(word: str) -> None:
         raise RecipeError(f"a request holds {word}, which is no number")
@@ -97,11 +113,11 @@ def parse_request(text: object, offers: Mapping[str, Offer]) -> Request:
     Raises:
         RecipeError: in a sentence that names the value and what is valid.
     """
-    given = parse_json(text)
+    given = parse_json(text, offers)
     task = one_of(given, "task", get_args(Task))
     offer = offers[one_of(given, "model", tuple(offers))]
     labels = class_numbers(given.get("labels"), len(offer.spec.classes))
-    each = _number(given, "count", 1, MOST_PICTURES)
+    each = _number(given, "count", *LIMITS["count"])
     steps = _number(given, "steps", min(offer.steps), max(offer.steps))
     if steps not in offer.steps:
         raise RecipeError(f"steps = {steps}: it is one of {', '.join(map(str, offer.steps))}")
@@ -112,13 +128,13 @@ def parse_request(text: object, offers: Mapping[str, Offer]) -> Request:
     if task in ("edit", "inpaint"):
         fields["image"] = _image(given.get("image"), offer)
     if task == "edit":
-        fields["strength"] = _real(given, "strength", 0, 1)
+        fields["strength"] = _real(given, "strength", *LIMITS["strength"])
     if task == "inpaint":
         fields["mask"] = _mask(given.get("mask"), offer)
     if task == "morph":
         fields["ends"] = _ends(labels, given.get("end"), len(offer.spec.classes))
         fields["end_seed"] = _seed(given, "endSeed")
-        fields["frames"] = _number(given, "frames", 2, MOST_FRAMES)
+        fields["frames"] = _number(given, "frames", *LIMITS["frames"])
     return Request(
         task=task,
         offer=offer,
@@ -127,7 +143,7 @@ def parse_request(text: object, offers: Mapping[str, Offer]) -> Request:
         seed=_seed(given, "seed"),
         steps=steps,
         sampler=one_of(given, "sampler", offer.samplers),
-        guidance=_real(given, "guidance", 0, MOST_GUIDANCE) if offer.spec.classes else 1.0,
+        guidance=_real(given, "guidance", *LIMITS["guidance"]) if offer.spec.classes else 1.0,
         **fields,
     )
 

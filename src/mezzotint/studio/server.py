@@ -19,9 +19,9 @@ from ..export.page import PAGE, SERVER, linked_scripts, page_html
 from ..recipe.fields import RecipeError
 from ..utils.extras import missing
 from ..viz.animations import Format
-from .draw import MOST_OPINIONS, draw, film_file, opinions
+from .draw import draw, film_file, opinions
 from .gate import Gate
-from .request import one_of, parse_json, parse_request
+from .request import MOST_OPINIONS, longest, one_of, parse_json, parse_request
 from .shelf import Shelf
 
 QUEUE = 16
@@ -89,7 +89,10 @@ def make_server(shelf: Shelf, hosts: frozenset[str] = frozenset()) -> Any:
 
     server = Studio(title="Mezzotint", docs_url=None, redoc_url=None, openapi_url=None)
     files = ["style.css", *SERVER]
-    server.add_middleware(Gate, files=[*files, "models.json"], jobs=JOBS, hosts=hosts)
+    largest = 2 * longest(shelf.offers)  # a text in JSON has some more characters than the text
+    server.add_middleware(
+        Gate, files=[*files, "models.json"], jobs=JOBS, largest=largest, hosts=hosts
+    )
     content = page_html('<link rel="stylesheet" href="style.css">', linked_scripts(SERVER))
 
     @server.get("/", response_class=HTMLResponse)  # type: ignore[untyped-decorator]
@@ -176,7 +179,7 @@ def _opinions(text: str, shelf: Shelf) -> Iterator[dict[str, Any]]:
 
 def _film(text: str, shelf: Shelf) -> Iterator[dict[str, Any]]:
     request = parse_request(text, shelf.offers)
-    given = parse_json(text)
+    given = parse_json(text, shelf.offers)
     format = one_of(given, "format", get_args(Format))
     show = one_of(given, "show", ("x", "both"))
     yield from film_file(request, shelf.model(request.offer.name), format, show)

@@ -51,6 +51,35 @@ def output_folder(folder: Path, names: Sequence[str] = (), size: int = 0) -> Pat
     return folder
 
 
+def replaced_folder(folder: Path, names: Sequence[str] = (), size: int = 0) -> Path:
+    """A folder that is written as a whole: a new one, or one that takes the place of what is there.
+
+    Args:
+        folder: its path; ``~`` is the user's home.
+        names: of the files that will be written there.
+        size: bytes that these take, about.
+
+    Returns:
+        The path, with home in the place of ``~``.
+
+    Raises:
+        ValueError: if it cannot be made or replaced, or has no room.
+    """
+    folder = output_folder(folder, names, size)
+    whole = folder.resolve()
+    here = Path.cwd()
+    if whole in (here, *here.parents):
+        raise ValueError(
+            f"out = {_name(folder)} is the folder that you are in, or around it: name another one"
+        )
+    if whole.is_mount():
+        raise ValueError(
+            f"out = {_name(folder)} is where a disk is mounted, and cannot be replaced: name a folder in it"
+        )
+    _check_place(folder, whole.parent)
+    return folder
+
+
 def free_space(path: Path) -> tuple[Path, int]:
     """The room on the disk where a file or folder is, or is to be made.
 
@@ -71,11 +100,24 @@ def _check(out: Path, files: Sequence[Path], size: int) -> None:
     for file in files:
         if file.is_dir():
             raise ValueError(f"out = {_name(out)}: {_name(file)} is a folder, not a file to write")
-    place = files[0].absolute().parent
+    try:
+        files[0].exists()  # raises if the name is too long
+    except OSError as error:
+        raise ValueError(f"out = {_name(out)}: {error.strerror}") from None
+    place = _check_place(out, files[0].absolute().parent)
+    free = free_space(place)[1]
+    if free < size:
+        raise ValueError(
+            f"out = {_name(out)} needs about {size / 1e6:,.1f} MB, and {_name(place)} has room for"
+            f" {free / 1e6:,.1f} MB"
+        )
+
+
+def _check_place(out: Path, place: Path) -> Path:
+    """The first of ``place`` and the folders above it that is there; ``out`` is refused where it is none."""
     try:
         while not os.path.lexists(place):
             place = place.parent
-        files[0].exists()  # raises if the name is too long
     except OSError as error:
         raise ValueError(f"out = {_name(out)}: {error.strerror}") from None
     if not place.is_dir():
@@ -87,12 +129,7 @@ def _check(out: Path, files: Sequence[Path], size: int) -> None:
         raise ValueError(
             f"out = {_name(out)} cannot be written: {_name(place)}: {error.strerror}"
         ) from None
-    free = free_space(place)[1]
-    if free < size:
-        raise ValueError(
-            f"out = {_name(out)} needs about {size / 1e6:,.1f} MB, and {_name(place)} has room for"
-            f" {free / 1e6:,.1f} MB"
-        )
+    return place
 
 
 def _name(path: Path) -> str:

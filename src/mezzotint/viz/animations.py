@@ -5,8 +5,9 @@ change, but not the total duration. Grey frames are written unchanged, in one gr
 """
 
 import math
+from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import UInt8
@@ -87,7 +88,7 @@ def _one_palette(frames: list[Image.Image]) -> list[Image.Image]:
 
 
 def save_animation(
-    path: Path | IO[bytes],
+    path: Path | BytesIO,
     frames: UInt8[Tensor, "frames channels height width"],
     *,
     format: Format = "gif",
@@ -98,7 +99,7 @@ def save_animation(
     """Write an endless animation.
 
     Args:
-        path: file to write, or a stream.
+        path: file to write, or bytes in memory.
         frames: uint8 images (frames, channels, height, width) with 1 or 3 channels.
         format: "gif", "apng" or "webp".
         fps: frames per second, above 0 and at most 100.

@@ -10,8 +10,6 @@ class Easel {
     this.erasing = false;
     this.radius = 1.5;
     this.colour = [255, 255, 255];
-    this.cursor = null;
-    this.last = null;
     this.reshape([1, 28, 28]);
     canvas.addEventListener("pointerdown", (event) => this.begin(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
@@ -34,6 +32,8 @@ class Easel {
     this.canvas.height = height;
     this.image = new Uint8Array(channels * height * width);
     this.mask = new Uint8Array(height * width);
+    this.cursor = null;
+    this.last = null;
     this.draw();
   }
 

@@ -9,7 +9,7 @@ async function bytesOf(name) {
     if (!response.ok) throw new Error(`${name} could not be loaded (${response.status}).`);
     return new Uint8Array(await response.arrayBuffer());
   }
-  const packed = Uint8Array.from(atob(inlined.textContent.trim()), (letter) => letter.charCodeAt(0));
+  const packed = fromBase64(inlined.textContent.trim());
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
@@ -56,6 +56,7 @@ class BrowserEngine {
     engine.files = {};
     engine.abouts = {};
     engine.sessions = {};
+    engine.runtime = BrowserEngine.start();
     await Promise.all(
       names.map(async (file) => {
         const name = file.replace(/\.onnx$/, "");
@@ -63,19 +64,23 @@ class BrowserEngine {
         engine.abouts[name] = readMetadata(engine.files[name]);
       }),
     );
-    engine.runtime = BrowserEngine.start();
     engine.models = names.map((file) => engine.describe(file.replace(/\.onnx$/, "")));
+    engine.first = 1;  // code that runs for the first time is slow
     engine.formats = ["png"];
     engine.opinions = null;
     return engine;
   }
 
   static async start() {
-    const [code, wasm] = await Promise.all([bytesOf("ort.wasm.bundle.min.mjs"), bytesOf("ort.wasm")]);
-    const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
-    const ort = await import(url);
+    const [code, binary] = await Promise.all([
+      bytesOf("ort.wasm.bundle.min.mjs"),
+      document.getElementById("file:ort.wasm") && bytesOf("ort.wasm"),
+    ]);
+    const ort = await import(URL.createObjectURL(new Blob([code], { type: "text/javascript" })));
     ort.env.wasm.numThreads = 1;
-    ort.env.wasm.wasmBinary = wasm.buffer;
+    if (binary) ort.env.wasm.wasmBinary = binary.buffer;
+    // By its address, it is compiled while it arrives.
+    else ort.env.wasm.wasmPaths = { wasm: new URL("ort.wasm", document.baseURI).href };
     ort.env.logLevel = "error";
     return ort;
   }
@@ -101,7 +106,13 @@ class BrowserEngine {
 
   async session(name) {
     const ort = await this.runtime;
-    this.sessions[name] ??= ort.InferenceSession.create(this.files[name]);
+    // A model of few steps asks its network so seldom that making the graph faster takes longer than it saves.
+    const graphOptimizationLevel = this.abouts[name].few_step ? "disabled" : "basic";
+    this.sessions[name] ??= ort.InferenceSession.create(this.files[name], { graphOptimizationLevel }).catch(
+      (error) => {
+        throw new Error(`The model cannot run in this browser; load the page again to try once more. ${error.message}`);
+      },
+    );
     return [ort, await this.sessions[name]];
   }
 

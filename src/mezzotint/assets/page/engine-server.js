@@ -4,8 +4,6 @@
 const API = "gradio_api/";
 const JOBS = { generate: 0, opinions: 1, film: 2 };  // in the order in which the server declares them
 
-const fromBase64 = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-
 function post(path, content, signal) {
   const headers = { "content-type": "application/json" };
   return fetch(API + path, { method: "POST", headers, body: JSON.stringify(content), signal });
@@ -24,6 +22,9 @@ async function* events(response) {
     for (const part of parts) if (part.startsWith("data: ")) yield JSON.parse(part.slice(6));
   }
 }
+
+/** What to say where there is no answer at all. */
+const unreachable = () => new Error("The server cannot be reached: is the studio still running?");
 
 /** Run a job of the server; null if it was stopped. */
 async function job(name, request, { progress = () => {}, waiting = () => {}, signal } = {}) {
@@ -58,15 +59,16 @@ async function job(name, request, { progress = () => {}, waiting = () => {}, sig
     throw new Error("The server has gone away.");
   } catch (error) {
     if (signal?.aborted) return null;
-    if (error instanceof TypeError) throw new Error("The server cannot be reached: is the studio still running?");
-    throw error;
+    throw error instanceof TypeError ? unreachable() : error;
   }
 }
 
 class ServerEngine {
   static async open() {
     const engine = new ServerEngine();
-    const response = await fetch("models.json");
+    const response = await fetch("models.json").catch(() => {
+      throw unreachable();
+    });
     if (!response.ok) throw new Error(`The server answered ${response.status}.`);
     Object.assign(engine, await response.json());
     return engine;

@@ -46,7 +46,7 @@ class Stage {
   buildRow(names) {
     const screen = make("canvas", { role: "img" });
     screen.setAttribute("aria-label", `From ${names[0]} to ${names[1]}`);
-    const strip = make("div", { className: "strip", tabIndex: 0, ariaLabel: "All frames" });
+    const strip = make("div", { className: "strip", tabIndex: 0, role: "group", ariaLabel: "All frames" });
     for (let k = 0; k < this.film.count; k++) {
       const frame = make("canvas");
       paintImage(frame, this.film.last(k), this.film.shape);
@@ -118,7 +118,8 @@ class Stage {
 
 /** All pictures of a moment as one PNG file, each pixel enlarged. */
 function pngOf(films, moment, scale = 4, gap = 2) {
-  const [, height, width] = films[0].shape;
+  const height = Math.max(...films.map((film) => film.shape[1]));
+  const width = Math.max(...films.map((film) => film.shape[2]));
   const counts = films.map((film) => film.count);
   const columns = Math.min(10, Math.max(...counts));
   const rows = counts.map((count) => Math.ceil(count / columns));
@@ -137,7 +138,7 @@ function pngOf(films, moment, scale = 4, gap = 2) {
       paintImage(tile, film.image(film.x[k], image), film.shape);
       const x = gap + (image % columns) * (width + gap);
       const y = gap + (top + Math.floor(image / columns)) * (height + gap);
-      context.drawImage(tile, x * scale, y * scale, width * scale, height * scale);
+      context.drawImage(tile, x * scale, y * scale, tile.width * scale, tile.height * scale);
     }
     top += rows[place];
   });

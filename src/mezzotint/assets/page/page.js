@@ -22,7 +22,8 @@ class Page {
     this.stages = [];
     this.requests = [];
     this.easel = new Easel($("easel"), () => {});
-    this.images = { edit: null, inpaint: null };
+    this.images = { edit: {}, inpaint: {} };  // by their shapes
+    this.limitFields();
     this.fillModels();
     this.listen();
     this.useModel(engine.models[0].name);
@@ -32,6 +33,12 @@ class Page {
 
   get model() {
     return this.engine.models.find((model) => model.name === $("model").value);
+  }
+
+  limitFields() {
+    for (const [name, [least, most]] of Object.entries(LIMITS)) {
+      for (const id of [name, `other-${name}`]) if ($(id)) Object.assign($(id), { min: least, max: most });
+    }
   }
 
   fillModels() {
@@ -53,7 +60,9 @@ class Page {
     }
     this.fillOptions("", model);
     this.useOther(name);
+    this.keepImage();
     this.easel.reshape(model.shape);
+    this.bringImage();
     $("colour").parentElement.hidden = model.shape[0] === 1;
     this.showChosen();
   }
@@ -82,6 +91,12 @@ class Page {
       this.showChosen();
     });
     return chip;
+  }
+
+  /** Choose so many classes, the first ones. */
+  choose(number) {
+    this.chosen = new Set([...this.chosen].slice(0, number));
+    this.showChosen();
   }
 
   showChosen() {
@@ -117,11 +132,7 @@ class Page {
     this.easel.masking = task === "inpaint";
     this.easel.radius = task === "inpaint" ? 3 : 1.5;
     $("brush").value = String(this.easel.radius);
-    const kept = this.images[task];
-    if (kept && kept.image.length === this.easel.image.length) {
-      this.easel.image.set(kept.image);
-      this.easel.mask.set(kept.mask);
-    } else if (task === "inpaint" && this.stages.length && this.fits(this.stages[0].film)) {
+    if (!this.bringImage() && task === "inpaint" && this.stages.length && this.fits(this.stages[0].film)) {
       this.easel.image.set(this.stages[0].film.last(0));
     }
     this.easel.draw();
@@ -134,7 +145,18 @@ class Page {
 
   keepImage() {
     if (!(this.task in this.images)) return;
-    this.images[this.task] = { image: this.easel.image.slice(), mask: this.easel.mask.slice() };
+    const { shape, image, mask } = this.easel;
+    this.images[this.task][shape] = { image: image.slice(), mask: mask.slice() };
+  }
+
+  /** Put on the easel what was on it for this task and shape; whether there was anything. */
+  bringImage() {
+    const kept = this.images[this.task]?.[this.easel.shape];
+    if (!kept) return false;
+    this.easel.image.set(kept.image);
+    this.easel.mask.set(kept.mask);
+    this.easel.draw();
+    return true;
   }
 
   /** What the form says, as texts. */
@@ -172,15 +194,13 @@ class Page {
   /** Put the settings of a link into the form. */
   restore(settings) {
     const known = (name) => this.engine.models.some((model) => model.name === name);
-    if (Object.hasOwn(EXPLANATIONS, settings.task ?? "")) this.task = settings.task;
+    if (Object.hasOwn(EXPLANATIONS, settings.task ?? "")) this.useTask(settings.task);
     if (known(settings.model)) this.useModel(settings.model);
     if (known(settings.otherModel)) this.useOther(settings.otherModel);
     const size = sizeOf(this.model.shape);
     if (settings.image?.length === size) {
-      const mask = settings.mask ?? new Uint8Array(this.easel.mask.length);
-      this.images[this.task] = { image: settings.image, mask: mask.subarray(0, this.easel.mask.length) };
       this.easel.image.set(settings.image);
-      this.easel.mask.set(mask.subarray(0, this.easel.mask.length));
+      this.easel.mask.fill(0).set(settings.mask?.subarray(0, this.easel.mask.length) ?? []);
     }
     this.useTask(this.task);
     const fields = { count: "count", seed: "seed", steps: "steps", sampler: "sampler", guidance: "guidance",
@@ -473,6 +493,7 @@ class Page {
 openEngine().then(
   (engine) => {
     const page = new Page(engine);
+    if (!location.hash) page.choose(engine.first);
     document.documentElement.dataset.ready = "yes";
     window.mezzotint = page;  // for the console, and for tests
     page.run();

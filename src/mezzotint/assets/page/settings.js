@@ -1,9 +1,10 @@
 // What the visitor has chosen: read from the form, checked, written into a link, and as commands.
 "use strict";
 
-const LIMITS = { count: [1, 100], frames: [2, 100], guidance: [0, 20], strength: [0, 1] };
-const MOST_SEED = 2n ** 63n - 1n;
-const MOST_PICTURES = 100;
+/** The least and the most of each number, as Python says them. */
+const LIMITS = JSON.parse(document.getElementById("limits").textContent);
+const MOST_SEED = BigInt(LIMITS.seed[1]);
+const MOST_PICTURES = LIMITS.pictures[1];
 
 /** The number in a field of the form. Throws an Error in words if it is none, or out of range. */
 function numberOf(name, text, whole) {
@@ -33,7 +34,9 @@ function checked(settings, models) {
   const morph = settings.task === "morph";
   const labels = morph ? [] : settings.labels.map(Number);
   if (labels.some((label) => !Number.isInteger(label) || label < 0 || label >= classes)) {
-    throw new Error(`Classes are numbered 0 to ${classes - 1}.`);
+    throw new Error(
+      classes ? `Classes of ${model.name} are numbered 0 to ${classes - 1}.` : `${model.name} knows no classes.`,
+    );
   }
   if (classes && !labels.length && VERBS[settings.task] === "sample") {
     throw new Error("Choose at least one class.");
@@ -57,6 +60,9 @@ function checked(settings, models) {
   };
   if (Math.max(1, labels.length) * request.count > MOST_PICTURES) {
     throw new Error(`At most ${MOST_PICTURES} pictures are drawn at once.`);
+  }
+  if (settings.image && settings.image.length !== sizeOf(model.shape)) {
+    throw new Error(`The picture has another size than those of ${model.name}: choose its model, or draw anew.`);
   }
   if (settings.task === "edit") {
     request.strength = numberOf("strength", settings.strength, false);
@@ -90,6 +96,15 @@ function toBase64(bytes) {
   return btoa(letters);
 }
 
+/** Bytes of base64. Some browsers have a fast way of their own. */
+function fromBase64(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  for (let k = 0; k < letters.length; k++) bytes[k] = letters.charCodeAt(k);
+  return bytes;
+}
+
 /** A mask as text: eight pixels to a byte. */
 function packMask(mask) {
   const packed = new Uint8Array(Math.ceil(mask.length / 8));
@@ -98,7 +113,7 @@ function packMask(mask) {
 }
 
 function unpackMask(text, length) {
-  const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const packed = fromBase64(text);
   return Uint8Array.from({ length }, (_, i) => (packed[i >> 3] >> (i & 7)) & 1);
 }
 
@@ -119,7 +134,7 @@ function fromLink(hash) {
   const settings = Object.fromEntries(new URLSearchParams(hash.replace(/^#/, "")));
   try {
     if (settings.image) {
-      settings.image = Uint8Array.from(atob(settings.image), (letter) => letter.charCodeAt(0));
+      settings.image = fromBase64(settings.image);
       if (settings.mask) settings.mask = unpackMask(settings.mask, settings.image.length);
     } else {
       delete settings.mask;

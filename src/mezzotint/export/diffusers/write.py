@@ -27,7 +27,7 @@ from ...recipe.schema import Recipe
 from ...recipe.toml import to_dict
 from ...recipe.versions import FORMAT
 from ...utils.files import whole_folder
-from ...utils.output import output_folder
+from ...utils.output import replaced_folder
 from .bundle import bundle
 from .sampling import GRIDS, PARAMETRIZATIONS, SAMPLERS, SCHEDULES
 
@@ -63,14 +63,14 @@ def export_diffusers(model: str | Path, out: Path) -> None:
     Raises:
         FileNotFoundError: if there is no model.
         ValueError: if the model is damaged or has parts that are not of this package, or the folder holds
-            something else or cannot be written; nothing is written then.
+            something else or cannot be replaced; nothing is written then.
     """
     file = find_weights(model)
     tensors, recipe, spec = weights.read(file)
     _check_parts(recipe)
-    out = output_folder(out, FILES, file.stat().st_size)
+    out = replaced_folder(out, FILES, file.stat().st_size)
     _check_folder(out)
-    with whole_folder(out) as folder:
+    with whole_folder(out.resolve()) as folder:
         for name, module in CODE.items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(_code(module), encoding="utf-8")
