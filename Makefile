@@ -1,9 +1,9 @@
-# Verbs: demo, weights, bench, test, test-browser, test-slow, test-matrix, soak, lint, docs, notebooks, space,
+# Verbs: demo, weights, bench, test, test-browser, test-slow, test-matrix, soak, lint, docs, notebooks, space, release,
 # gpu-wheels, gpu-check, clean. Each builds the environment it needs in .venv, but for gpu-check, which takes the torch that is there.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo weights bench test test-browser test-slow test-matrix soak lint docs notebooks space gpu-wheels gpu-check clean
+.PHONY: demo weights bench test test-browser test-slow test-matrix soak lint docs notebooks space release gpu-wheels gpu-check clean
 
 # A refinement for a model that was trained for three minutes only: a higher rate, more wrong labels, and a
 # little guidance kept.
@@ -89,6 +89,11 @@ space:
 	cp space/app.py space/README.md space/requirements.txt LICENSE dist/space
 	cp -r src dist/space/src
 	find dist/space -name __pycache__ -prune -exec rm -rf {} +
+
+# Everything that has to hold before a release, step by step. RELEASE=--quick leaves the tests out.
+RELEASE ?=
+release: .venv/installed
+	$(BIN)/python .ci/release.py $(RELEASE)
 
 # What gpu-check needs beside torch and numpy, for a machine without a network: wheels for Python $(GPU_PYTHON).
 GPU_PYTHON ?= 3.12

@@ -77,7 +77,6 @@ def test_a_run_goes_on_from_the_older_checkpoint_to_the_same_bits(
     assert {path.name: path.read_bytes() for path in older.iterdir()} == before
 
 
-@pytest.mark.xfail(strict=True, reason="training/checkpoint.py reads it by safetensors itself")
 def test_a_pickle_in_the_place_of_a_state_is_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,7 +95,6 @@ def test_a_pickle_in_the_place_of_a_state_is_refused_by_name(
     assert not (tmp_path / "it-ran").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="runs/initial.py reads them by NumPy itself")
 @pytest.mark.parametrize("payload", ["os.system", "array of objects"])
 def test_a_pickle_in_the_place_of_samples_is_refused_by_name(payload: str, tmp_path: Path) -> None:
     reference = random_model_file(tmp_path / "reference.safetensors")

@@ -25,7 +25,10 @@ from tqdm import tqdm
 
 from common import as_if_killed, idx_file, tiny_recipe
 from mezzotint.cli import main as command_line
+from mezzotint.data import ImageData
 from mezzotint.data.idx_sets import IdxSet
+from mezzotint.data.images import Split
+from mezzotint.recipe.toml import to_toml
 from mezzotint.registry import DATASETS
 from mezzotint.training.checkpoint import latest_checkpoint
 from models import random_model_file
@@ -34,6 +37,7 @@ from . import disk, report, tiny_runs
 from .disk import WORDS, Fault, Outcome
 
 UNHARMED = "done as if nothing were"
+WARNED = "done, with a warning"
 REFUSED = "failed in words"
 KILLED = "killed"
 
@@ -82,6 +86,16 @@ def with_pictures(folder: Path) -> None:
         path = folder / "pictures" / str(number % 2) / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(source.integers(0, 256, (9, 9), np.uint8)).save(path)
+    _write_data_recipe(folder / "pictures.toml", name="folder:pictures", size=8)
+
+
+def with_served(folder: Path) -> None:
+    """A recipe whose data are to be downloaded."""
+    _write_data_recipe(folder / "served.toml", name="served")
+
+
+def _write_data_recipe(path: Path, **data: object) -> None:
+    path.write_text(to_toml(tiny_recipe(data=data)))
 
 
 def with_mirror(folder: Path) -> None:
@@ -119,8 +133,8 @@ SCENARIOS = {
     "train, save": Scenario(with_recipe, TRAIN, "run"),
     "resume": Scenario(with_run, ["train", "--resume", "run"], "run"),
     "train, keep one checkpoint": Scenario(with_recipe, [*TRAIN, "--keep", "1"], "run"),
-    "cache of pictures": Scenario(with_pictures, ["doctor", "folder:pictures", "--size", "8"]),
-    "download": Scenario(with_mirror, ["doctor", "served"]),
+    "cache of pictures": Scenario(with_pictures, ["forward", "pictures.toml", "--label", "1"]),
+    "download": Scenario(with_served, ["forward", "served.toml", "--label", "1"]),
     "sample": Scenario(
         with_model, ["sample", "model.safetensors", "3", "--count", "2", "--out", "digits.png"]
     ),
@@ -199,14 +213,18 @@ class Subject:
         self._reset()
         outcome = self._attempt(fault, at, self.scenario.words)
         result = self._judge(outcome, fault)
-        self._check_files(result)
+        missing = self._check_files(outcome)
+        if missing:
+            result = WARNED
         again = self._attempt(Fault.NONE, 0, self._next_words())
         where = outcome.place or f"operation {at}"
         if again.status:
             raise Broken(f"{where}: the next start ends with {again.status}: {again.output[-400:]}")
         content = _content(self.folder)
-        if names := self._unlike_the_end(content):
-            raise Broken(f"{where}: after the next start, another content: {', '.join(names)}")
+        if names := set(self._unlike_the_end(content)) - missing:
+            raise Broken(
+                f"{where}: after the next start, another content: {', '.join(sorted(names))}"
+            )
         return result
 
     def _next_words(self) -> list[str]:
@@ -229,25 +247,32 @@ class Subject:
         if fault is Fault.SHORT:
             raise Broken(f"{where}: a write in two parts is no error, but: {last}")
         names = {Path(name).name for name in self.before.keys() | self.after.keys()}
-        if not any(name in last for name in names):
+        if not last.endswith(": .") and not any(name in last for name in names):
             raise Broken(f"{where}: the message names no file: {last}")
         return REFUSED
 
-    def _check_files(self, result: str) -> None:
-        """Earlier files are as before, or already the new ones; checkpoints are whole."""
+    def _check_files(self, outcome: Outcome) -> set[str]:
+        """Check that earlier files are as before, or already the new ones, and that no checkpoint is lost.
+
+        Returns:
+            If the command ended well, names of what it left otherwise than without a fault, and said so.
+        """
         content = _content(self.folder)
         for name, digest in self.before.items():
             allowed = {digest, self.after.get(name)}
             inside = self.scenario.run and name.startswith(f"{self.scenario.run}/")
             if not inside and name not in self.varying and content.get(name) not in allowed:
                 raise Broken(f"{name} was {'changed' if name in content else 'lost'}")
-        if result is UNHARMED and (names := self._unlike_the_end(content)):
-            raise Broken(f"it ended well, but with another content: {', '.join(names)}")
+        unlike = self._unlike_the_end(content) if outcome.status == 0 else []
+        said = {name for name in unlike if _is_named(name, outcome.output)}
+        if unsaid := set(unlike) - said:
+            raise Broken(f"it ended well, but with another content: {', '.join(sorted(unsaid))}")
         if self.scenario.run:
             had = latest_checkpoint(self.template / self.scenario.run / "checkpoints")
             newest = latest_checkpoint(self.folder / self.scenario.run / "checkpoints")
             if had and (newest is None or newest.name < had.name):
                 raise Broken(f"the newest whole checkpoint was {had.name}, and now is {newest}")
+        return said
 
     def _unlike_the_end(self, content: dict[str, str]) -> list[str]:
         """Names of files that are not as an undisturbed command leaves them."""
@@ -258,6 +283,13 @@ class Subject:
             if content.get(name) != self.after.get(name)
             and not (name in self.varying and name in content)
         )
+
+
+def _is_named(name: str, output: str) -> bool:
+    """Whether a message names a file, or the folder that it is in."""
+    path = Path(name)
+    folder = str(path.parent)
+    return str(path) in output or (folder.count("/") > 1 and folder in output)
 
 
 def _content(folder: Path) -> dict[str, str]:
@@ -279,14 +311,15 @@ def _content(folder: Path) -> dict[str, str]:
     return content
 
 
-def served(port: int) -> IdxSet:
+def served(split: Split = "train", folder: Path | None = None) -> ImageData:
     """A data set that a server on this machine has."""
-    return IdxSet(
+    images = IdxSet(
         title="Served",
         classes=tuple("0123456789"),
         files={"train": ("images", "labels"), "test": ("images", "labels")},
-        mirrors=(f"http://127.0.0.1:{port}/mirror",),
+        mirrors=(f"http://127.0.0.1:{os.environ['SERVED_PORT']}/mirror",),
     )
+    return images(split, folder)
 
 
 @contextmanager
@@ -314,13 +347,14 @@ def attack(every: int, names: list[str]) -> tuple[str, list[str]]:
     """Attack each scenario at each ``every``-th operation."""
     torch.set_num_threads(1)
     os.environ["NO_PROXY"] = "*"
-    tally = report.Tally([UNHARMED, REFUSED, KILLED])
+    tally = report.Tally([UNHARMED, WARNED, REFUSED, KILLED])
     counts = {}
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as mirror:
         root = Path(name).resolve()
         with_mirror(Path(mirror))
         with server(Path(mirror)) as port:
-            DATASETS["served"] = served(port)
+            DATASETS["served"] = "soak.disk_faults:served"
+            os.environ["SERVED_PORT"] = str(port)
             for number, scenario in enumerate(names):
                 subject = Subject(scenario, root / str(number))
                 counts[scenario] = _attack_one(scenario, subject, every, tally)
@@ -346,9 +380,7 @@ def attack(every: int, names: list[str]) -> tuple[str, list[str]]:
 def _attack_one(name: str, subject: Subject, every: int, tally: report.Tally) -> dict[Fault, int]:
     counts = {}
     for fault in FAULTS:
-        counts[fault] = subject.count(fault) if fault is not Fault.KILL else 0
-        if fault is Fault.KILL:
-            counts[fault] = subject.count(fault)
+        counts[fault] = subject.count(fault)
         row = f"{name}: {WORDS[fault]}"
         for at in tqdm(range(1, counts[fault] + 1, every), row, unit="fault"):
             try:

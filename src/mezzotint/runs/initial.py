@@ -13,6 +13,7 @@ from torch import Tensor
 from .. import weights
 from ..build import trained_denoiser
 from ..data import ImageSpec
+from ..data.npz import Arrays
 from ..diffusion.denoiser import NetworkDenoiser
 from ..loading import find_weights, from_parts
 from ..recipe.fields import RecipeError
@@ -116,7 +117,8 @@ def _weights_path(name: str, folder: Path) -> Path:
 def _saved_samples(folder: Path) -> Any:
     for name in (SAMPLES, SAMPLES_0_1):
         if (folder / name).is_file():
-            return np.load(folder / name, allow_pickle=False)["images"]
+            with Arrays.opened(folder / name) as arrays:
+                return arrays.images("images")
     return None
 
 

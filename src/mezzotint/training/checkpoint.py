@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from .. import weights
 from ..utils.console import warn
@@ -81,13 +80,19 @@ def checkpoint_size(state: TrainingState, header: Mapping[str, str]) -> tuple[in
 def _prune(folder: Path, newest: Path, keep: int) -> None:
     """Delete all but the ``keep`` newest valid checkpoints."""
     valid = [newest]
+    unknown = []
     for path in all_checkpoints(folder):
-        if path != newest and len(valid) < keep and read_manifest(path) is not None:
-            valid.append(path)
+        if path == newest or len(valid) == keep:
+            continue
+        try:
+            if read_manifest(path) is not None:
+                valid.append(path)
+        except OSError:  # perhaps it is whole
+            unknown.append(path)
     if len(valid) < keep:
         return
     for path in all_checkpoints(folder):
-        if path not in valid:
+        if path not in valid + unknown:
             try:
                 remove_folder(path)
             except OSError as error:  # the new one is saved, and that is what counts
@@ -107,23 +112,28 @@ def _step(path: Path) -> int:
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """The manifest of a checkpoint, or None if the files do not match it.
+    """The manifest of a checkpoint, or None if files are missing or do not match it.
 
     Unknown keys, which a later version may add, are accepted.
+
+    Raises:
+        OSError: if a file cannot be read now, which says nothing of its content.
     """
     try:
         manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         hashes = {name: sha256(path / name) for name in (MODEL, STATE)}
         manifest_hashes = {name: manifest["sha256"][name] for name in hashes}
         return manifest if manifest_hashes == hashes and manifest["step"] == _step(path) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError):
         return None
 
 
 def whole_checkpoints(folder: Path, *, restore: bool = True) -> Iterator[Path]:
     """The checkpoints whose files match their manifests, newest first.
 
-    Damaged ones are skipped, with a message on standard error.
+    Others are skipped, with a message on standard error.
 
     Args:
         folder: of all checkpoints of a run.
@@ -132,10 +142,16 @@ def whole_checkpoints(folder: Path, *, restore: bool = True) -> Iterator[Path]:
     if restore:
         restore_interrupted(folder)
     for path in all_checkpoints(folder):
-        if read_manifest(path) is not None:
+        reason = "it is damaged"
+        try:
+            whole = read_manifest(path) is not None
+        except OSError as error:
+            whole = False
+            reason = error.strerror or str(error)
+        if whole:
             yield path
         else:
-            warn(f"skipping {path}: it is damaged")
+            warn(f"skipping {path}: {reason}")
 
 
 def latest_checkpoint(folder: Path, *, restore: bool = True) -> Path | None:
@@ -155,7 +171,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
     """
     sampling_weights, recipe, _ = weights.read(path / MODEL)
     step = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["step"]
-    tensors = load_file(path / STATE)
+    _, tensors = weights.read_file(path / STATE)
     if "images" not in tensors:  # version 0.1 counted steps alone
         tensors["images"] = torch.tensor(step * recipe.training.batch)
     try:
