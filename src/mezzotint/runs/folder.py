@@ -68,11 +68,11 @@ class RunFolder:
 
     def __enter__(self) -> Self:
         if self.writes:
-            (self.folder / "samples").mkdir(parents=True, exist_ok=True)
             for place in (self.folder, self.folder / "samples", self.folder / "checkpoints"):
                 remove_leftovers(place, claimed=True)
             with whole_file(self.folder / "recipe.toml") as temporary:
                 temporary.write_text(to_toml(self.recipe), encoding="utf-8")
+            (self.folder / "samples").mkdir(exist_ok=True)
             self._metrics = MetricsLog(self.folder / "metrics.jsonl", self.trainer.state.step)
             self._tracker = _start_tracker(self.recipe.training.tracker, self.folder)
         return self

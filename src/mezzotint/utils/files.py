@@ -24,6 +24,29 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 """Errors that are never ignored, because data would be lost."""
 
 
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: naming the file, if it cannot be read.
+    """
+    with naming(path):
+        return path.read_bytes()
+
+
+def read_text(path: Path) -> str:
+    """The content of a file of UTF-8 text.
+
+    Raises:
+        OSError: naming the file, if it cannot be read.
+        ValueError: naming the file, if it is no such text.
+    """
+    try:
+        return read_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8: {error}") from None
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's content."""
     with naming(path), path.open("rb") as file:
