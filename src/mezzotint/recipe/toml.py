@@ -214,7 +214,7 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of numbers and depths beyond all measure
         raise RecipeError(f"{name} is not valid TOML: {error}") from error
 
 
