@@ -48,6 +48,7 @@ def picture() -> Image.Image:
     return Image.fromarray(DRAW.integers(0, 256, (10, 12, 3), np.uint8))
 
 
+@functools.cache
 def pictures(kind: str) -> list[bytes]:
     """Pictures of a format, in all modes that the folder of odd pictures has, and films."""
     contents = [encode(picture()) for what, _, encode in GOOD if what.startswith(kind)]

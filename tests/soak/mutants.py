@@ -15,6 +15,9 @@ from .byte_changes import mutant
 from .confined import Attempt, Limits, verdicts
 from .hostile_formats import FORMATS, LARGE
 
+MEMORY = Path("/dev/shm")
+"""A folder of files in memory, where the system has one: every mutant is written to a file."""
+
 SHOWN = 200
 """Bytes of a mutant that is printed."""
 
@@ -59,7 +62,7 @@ def attack(tally: report.Tally, name: str, count: int, seed: int, save: Path | N
     """
     _seeds(name)
     count = round(count * FORMATS[name].share)
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as place:
         make = functools.partial(attempts, name, seed)
         progress = tqdm(
             verdicts(make, Path(place), count, FORMATS[name].limits),
