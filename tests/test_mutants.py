@@ -113,6 +113,13 @@ def test_labels_that_number_no_class_are_refused_before_classes_are_made(
         open_data(f"idx:{tmp_path / 'images-idx3'}")
 
 
+def test_labels_in_half_precision_are_whole_numbers_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    labels = good_files.LABELS.astype(np.float16)
+    path.write_bytes(good_files.npz_of(images=good_files.IMAGES, labels=labels))
+    assert open_data(f"npz:{path}").classes == ("0", "1", "2")
+
+
 @pytest.mark.parametrize("value", [10**6, 2**40, 2**63 - 1, 1e300, math.inf])
 def test_so_are_those_of_an_npz(tmp_path: Path, value: float) -> None:
     path = tmp_path / "a.npz"

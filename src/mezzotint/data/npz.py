@@ -14,7 +14,7 @@ from torch import Tensor
 from ..utils.console import in_a_line, printable
 from .sources import BROKEN_ZIP
 
-UNREADABLE = (*BROKEN_ZIP, OSError, ValueError, TypeError, SyntaxError, TokenError, MemoryError)
+UNREADABLE = (*BROKEN_ZIP, OSError, ValueError, TypeError, SyntaxError, TokenError)
 """What NumPy raises for files that are not whole .npz files, or claim to be larger than the memory."""
 
 ALIASES = {
@@ -133,8 +133,11 @@ class Arrays:
             )
         if labels.dtype.kind == "S":
             labels = np.char.decode(labels, "utf-8", "surrogateescape")
-        if labels.dtype.kind == "f" and (labels == np.rint(labels.clip(-(2**53), 2**53))).all():
-            labels = labels.astype(np.int64)
+        if labels.dtype.kind == "f":
+            with np.errstate(all="ignore"):  # what is no whole number is refused below
+                wide = labels.astype(np.float64)
+                whole = (wide == np.rint(wide.clip(-(2**53), 2**53))).all()
+            labels = wide.astype(np.int64) if whole else labels
         if labels.dtype.kind == "b":
             labels = labels.astype(np.int64)
         if labels.dtype.kind not in "iuU":

@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, runtime_checkable
 
+from ..utils.console import in_a_line
 from ..utils.files import cache_entry, locked, whole_folder
 from ..utils.progress import progress
 
 BROKEN_ZIP = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError),
-    *(struct.error, IndexError, UnicodeError),
+    *(struct.error, IndexError, UnicodeError, MemoryError),
 )
-"""What zipfile raises for files that are cut, broken, encrypted, or compressed by an unknown method."""
+"""What zipfile raises for files that are cut, broken, encrypted, compressed by an unknown method, or too large
+for the memory, as they claim."""
 
 
 @runtime_checkable
@@ -69,7 +71,9 @@ def unpacked(archive: Path) -> Path:
                 for member in progress(members, len(members), f"unpacking {archive.name}", "file"):
                     opened.extract(member, temporary)
         except BROKEN_ZIP as error:
-            raise ValueError(f"{archive} is no whole .zip that can be read: {error}") from error
+            raise ValueError(
+                f"{archive} is no whole .zip that can be read: {in_a_line(error)}"
+            ) from error
         except OSError as error:
             if error.errno != errno.EINVAL:  # that of a place before the file's beginning
                 raise
