@@ -20,8 +20,8 @@ BROKEN_ZIP = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError),
     *(struct.error, IndexError, UnicodeError, MemoryError),
 )
-"""What zipfile raises for files that are cut, broken, encrypted, compressed by an unknown method, or too large
-for the memory, as they claim."""
+"""What zipfile raises for files that are cut, broken, encrypted, compressed by an unknown method, or larger
+than the memory, as they claim."""
 
 
 @runtime_checkable
