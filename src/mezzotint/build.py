@@ -17,6 +17,7 @@ from .objectives import Context, Objective
 from .recipe.schema import Data, Diffusion, Recipe
 from .registry import PARAMETRIZATIONS, SCHEDULES, load
 from .utils import pixels
+from .utils.console import printable
 from .utils.device import place
 from .utils.randomness import Stream, seeded
 
@@ -129,14 +130,45 @@ def trained_denoiser(
     Raises:
         ValueError: if the weights do not fit the network.
     """
+    try:
+        with torch.device("meta"):  # a recipe may claim a network that no memory holds
+            check_weights(make_network(recipe.net, spec), tensors)
+    except RuntimeError as error:
+        raise ValueError(f"the network of the recipe cannot be made: {error}") from error
     with torch.random.fork_rng(devices=[]):  # random initial weights, which are overwritten
         network = make_network(recipe.net, spec)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(f"the weights do not fit the network of their recipe: {error}") from error
+    network.load_state_dict(tensors)
     network = place(network.eval().requires_grad_(False), device)
     return make_denoiser(recipe.diffusion, network)
+
+
+def check_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not those of a network.
+
+    Args:
+        network: the network.
+        tensors: weights by name.
+
+    Raises:
+        ValueError: naming the first one that is missing, or has another name, shape or kind of numbers.
+    """
+    expected = network.state_dict()
+    for name in sorted(expected.keys() | tensors.keys()):
+        its = _shape_and_kind(expected.get(name))
+        given = _shape_and_kind(tensors.get(name))
+        if its != given:
+            raise ValueError(
+                f"the weights do not fit the network: {printable(repr(name))} is {given} in the weights,"
+                f" {its} in the network"
+            )
+
+
+def _shape_and_kind(tensor: Tensor | None) -> str:
+    """Of a tensor, in words."""
+    if tensor is None:
+        return "missing"
+    kind = "numbers" if tensor.is_floating_point() else f"{tensor.dtype}"
+    return f"{list(tensor.shape)} {kind}"
 
 
 def make_objective(

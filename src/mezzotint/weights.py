@@ -20,6 +20,7 @@ from .data.images import ImageSpec
 from .recipe.schema import Recipe
 from .recipe.toml import from_toml, to_toml
 from .utils.files import whole_file
+from .utils.json_text import parse_json
 
 FORMATS = ("1", "2")
 """Formats that can be read; the last one is written. Format 1 has recipes of version 0.1."""
@@ -179,7 +180,7 @@ def _parse(path: Path, metadata: dict[str, str]) -> tuple[Recipe, ImageSpec]:
             f"{path} is of format {metadata.get('mezzotint')}, not {FORMATS[-1]}: update mezzotint"
         )
     try:
-        spec = parse_spec(json.loads(metadata["images"]))
+        spec = parse_spec(parse_json(metadata["images"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"the header of {path} does not describe images: {error!r}") from error
     try:

@@ -9,7 +9,7 @@ from importlib import import_module
 from cyclopts import App, Group
 
 from .. import __version__
-from ..utils.console import safe_streams
+from ..utils.console import in_a_line, one_line, safe_streams
 from ..utils.signals import exit_on_signal
 
 HELP = """Train class-conditional diffusion models on small images, and sample from them.
@@ -119,5 +119,5 @@ def _run(tokens: list[str], debug: bool) -> None:
 def _in_words(error: Exception) -> str:
     """An error in a line: what the system says, with the file, or our own words."""
     if isinstance(error, OSError) and error.strerror is not None:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return str(error) or type(error).__name__
+        return one_line(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
+    return in_a_line(error)

@@ -10,6 +10,7 @@ from ..recipe.fields import RecipeError
 from ..recipe.presets import base_of, find
 from ..recipe.schema import Recipe
 from ..recipe.toml import from_toml, override
+from ..utils.files import read_text
 from .dry_run import say_forecast
 from .flags import nested, recipe_flags, with_flags
 
@@ -32,7 +33,7 @@ def base_recipe(tokens: Sequence[str]) -> Recipe:
         path = Path(settings["--resume"]).expanduser() / "recipe.toml"
         if not path.is_file():
             raise FileNotFoundError(f"{path.parent} is no run to resume: it holds no recipe.toml")
-        recipe = from_toml(path.read_text(encoding="utf-8"), str(path))
+        recipe = from_toml(read_text(path), str(path))
     else:
         recipe = find(named(tokens) or "digits")
     net = settings.get("--net", settings.get("--net.name"))

@@ -1,9 +1,9 @@
 """Your own images in arrays: an .npz, or IDX files."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from .listing import HELD_OUT, held_out
 from .npz import Arrays
 from .samples import grey_if_all_are
 from .transforms import Frame
+
+MOST_CLASSES = 65_536
+"""Classes that labels may number; a larger label is no number of a class."""
 
 
 def from_npz(where: str, split: Split, frame: Frame, broken: Broken) -> ImageData:
@@ -49,7 +52,7 @@ def _read_npz(path: Path, split: Split) -> tuple[ImageData, bool]:
         images = grey_if_all_are(arrays.images(f"images{ending}"))
         labels = arrays.labels(f"labels{ending}")
         train_labels = arrays.labels("labels")
-        names = arrays["classes"].ravel().tolist() if "classes" in arrays else None
+        names = arrays.labels("classes")
         if labels is not None and len(labels) != len(images):
             shape = list(arrays[f"images{ending}"].shape)
             raise ValueError(
@@ -65,20 +68,45 @@ def _read_npz(path: Path, split: Split) -> tuple[ImageData, bool]:
         raise ValueError(f"{where} has labels, but no labels_test")
     try:
         classes = _classes(train_labels, names, where)
-        positions = [find_class(x, classes) if isinstance(x, str) else x for x in labels]
+        places = {name: place for place, name in enumerate(classes)}
+        positions = [_place(label, places, classes) for label in labels]
         return ImageData(images, check_labels(positions, classes), classes, notes), own_test
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
 
 
-def _classes(labels: list[int] | list[str], names: list[Any] | None, where: str) -> tuple[str, ...]:
+def _place(label: int | str, places: Mapping[str, int], classes: Sequence[str]) -> int:
+    """The number of a label's class; ``places`` has those of the names in their usual spelling."""
+    if isinstance(label, str):
+        return places[label] if label in places else find_class(label, classes)
+    return label
+
+
+def _classes(
+    labels: list[int] | list[str], names: list[int] | list[str] | None, where: str
+) -> tuple[str, ...]:
     """The class names: those in the file, or else the values of the labels."""
     if names is not None:
+        if len(names) > MOST_CLASSES:
+            raise ValueError(f"{len(names):,} classes: {MOST_CLASSES:,} are the most")
         in_order(map(str, names), where)  # raises if two are spellings of one name
         return tuple(class_name(str(name)) for name in names)
     if labels and isinstance(labels[0], str):
         return in_order(sorted({str(label) for label in labels}), where)
-    return tuple(str(k) for k in range(max((int(label) for label in labels), default=-1) + 1))
+    return _numbered(max((int(label) for label in labels), default=-1))
+
+
+def _numbered(largest: int) -> tuple[str, ...]:
+    """The names of classes that labels number, of which this is the largest.
+
+    Raises:
+        ValueError: if that is no number of a class.
+    """
+    if largest >= MOST_CLASSES:
+        raise ValueError(
+            f"label {largest}: labels number the classes from 0, and {MOST_CLASSES:,} are the most"
+        )
+    return tuple(map(str, range(largest + 1)))
 
 
 def from_idx(where: str, split: Split, frame: Frame, broken: Broken) -> ImageData:
@@ -113,8 +141,11 @@ def from_idx(where: str, split: Split, frame: Frame, broken: Broken) -> ImageDat
         raise ValueError(
             f"{label_path}: {len(images)} images do not match {len(labels)} labels {list(labels.shape)}"
         )
-    classes = tuple(str(k) for k in range(max(labels.tolist(), default=-1) + 1))
-    return _held_out(ImageData(pixels, labels, classes), split).framed(frame)
+    try:
+        classes = _numbered(max(labels.tolist(), default=-1))
+        return _held_out(ImageData(pixels, labels, classes), split).framed(frame)
+    except ValueError as error:
+        raise ValueError(f"{label_path}: {error}") from error
 
 
 def _label_path(path: Path) -> Path | None:

@@ -30,7 +30,8 @@ from numpy.lib.format import open_memmap
 from torch import Tensor
 
 from ..utils.cache import cache_entry
-from ..utils.files import locked, whole_file
+from ..utils.files import locked, naming, read_bytes, whole_file
+from ..utils.json_text import checksum, parse_json
 from ..utils.progress import progress
 from .decode import Broken, read_picture
 from .sources import Source, identity
@@ -90,7 +91,17 @@ def cached(
     assert frame.size is not None
     folder = cache_entry("pictures", _key(files, frame))
     array = folder / "images.npy"
+    with naming(array):
+        return _cached(files, frame, channels, broken, array)
+
+
+def _cached(
+    files: Sequence[Source], frame: Frame, channels: int, broken: Broken, array: Path
+) -> tuple[UInt8[Tensor, "n channels height width"], list[int]]:
+    """What :func:`cached` returns, from this file or built into it."""
+    folder = array.parent
     if not array.is_file():
+        assert frame.size is not None
         shape = (len(files), channels, *frame.size)
         folder.mkdir(parents=True, exist_ok=True)
         # If another run is building it, this one waits, and then has nothing to do.
@@ -214,7 +225,7 @@ def _take_note(images: np.memmap, built: Built, note: Path) -> None:
     images.flush()
     values = asdict(built)
     with whole_file(note) as temporary:
-        text = json.dumps({"built": values, "crc32": _crc_of(values)})
+        text = json.dumps({"built": values, "crc32": checksum(values)})
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -225,8 +236,8 @@ def _read_note(note: Path) -> Built:
         ValueError: naming the file, if it is damaged.
     """
     try:
-        content = json.loads(note.read_text(encoding="utf-8"))
-        if content["crc32"] != _crc_of(content["built"]):
+        content = parse_json(read_bytes(note))
+        if content["crc32"] != checksum(content["built"]):
             raise _damaged(note)
         return Built(**content["built"])
     except (ValueError, KeyError, TypeError) as error:
@@ -239,14 +250,10 @@ def _damaged(file: Path) -> ValueError:
     )
 
 
-def _crc_of(values: object) -> int:
-    return zlib.crc32(json.dumps(values, sort_keys=True).encode())
-
-
 def _checksum(path: Path) -> int:
     """The CRC-32 of a file's content."""
-    checksum = 0
+    crc = 0
     with path.open("rb") as file:
         while block := file.read(1 << 20):
-            checksum = zlib.crc32(block, checksum)
-    return checksum
+            crc = zlib.crc32(block, crc)
+    return crc

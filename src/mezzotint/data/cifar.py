@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ..utils.cache import cache_entry
+from ..utils.files import read_bytes
 from .download import fetch
 from .images import ImageData, Split, check_labels
 
@@ -86,7 +87,7 @@ class Cifar:
             missing = [name for name in names if not (folder / name).is_file()]
             if missing:
                 raise FileNotFoundError(f"neither {self.archive} nor {missing[0]} is in {folder}")
-            return {name: (folder / name).read_bytes() for name in names}
+            return {name: read_bytes(folder / name) for name in names}
         if folder is not None:
             path = folder / self.archive
             try:

@@ -4,6 +4,8 @@ A broken picture is a ValueError that names it. A failure to read (no permission
 or network error) is the system's OSError, and says nothing about the picture.
 """
 
+import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
-from ..utils.console import printable
+from ..utils.console import in_a_line, printable
 from .sources import Source
 from .transforms import Frame
 
@@ -51,6 +53,19 @@ SUFFIXES = {
 }
 """Suffixes of pictures. A file with another suffix is one if Pillow recognizes its first bytes."""
 
+MOST_PIXELS = 2**26
+"""Pixels of a picture that is read, such as 8192 x 8192; more take gigabytes of memory, or claim to."""
+
+LONGEST_SIDE = 65_535
+"""Pixels on a side of a picture that is read, as many as a JPEG can have."""
+
+TOO_LARGE = (
+    f"it has more than {MOST_PIXELS:,} pixels, or more than {LONGEST_SIDE:,} on a side: make it"
+    " smaller"
+)
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # see MOST_PIXELS
+
 _NO_PICTURES = {"EPS", "WMF", "MPEG", "GRIB", "HDF5", "BUFR", "FITS", "PDF"}
 """Formats that Pillow opens with other programs, or only in part."""
 
@@ -87,6 +102,8 @@ def _opened(source: Source) -> Iterator[Image.Image]:
     """
     try:
         with source.open("rb") as stream, Image.open(stream) as picture:
+            if math.prod(picture.size) > MOST_PIXELS or max(picture.size) > LONGEST_SIDE:
+                raise ValueError(TOO_LARGE)
             yield picture
     except MemoryError:
         raise
@@ -102,8 +119,10 @@ def _opened(source: Source) -> Iterator[Image.Image]:
 
 def _fault(source: Source, error: Exception) -> str:
     """What is wrong with a picture, without Pillow's description of the stream."""
-    words = str(error) or type(error).__name__
-    if isinstance(error, UnidentifiedImageError):
+    words = in_a_line(error)
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        words = TOO_LARGE
+    elif isinstance(error, UnidentifiedImageError):
         words = "it is of no format that Pillow knows"
         if isinstance(source, Path):
             with source.open("rb") as stream:
@@ -153,12 +172,12 @@ def upright(picture: Image.Image, channels: int, background: int) -> Image.Image
     elif picture.mode == "F":
         raise ValueError("pictures of mode F have no known range of values")
     if picture.has_transparency_data:
-        colours = picture.convert("RGBA")
+        colours = picture if picture.mode == "RGBA" else picture.convert("RGBA")
         below = Image.new("RGBA", picture.size, (background, background, background, 255))
         picture = Image.alpha_composite(below, colours).convert("RGB")
     elif picture.mode not in ("L", "RGB"):
         picture = picture.convert("L" if picture.mode == "1" else "RGB")
-    return picture.convert(mode)
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def read_picture(

@@ -5,6 +5,7 @@ big-endian uint32, then the elements, big-endian, last dimension fastest.
 """
 
 import gzip
+import io
 import math
 import zlib
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..utils import files
 
 ELEMENTS: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(">u1"),
@@ -22,6 +25,9 @@ ELEMENTS: dict[int, np.dtype[Any]] = {
     0x0E: np.dtype(">f8"),
 }
 
+PART = 2**20
+"""Bytes that are decompressed at once."""
+
 
 def read_bytes(path: Path) -> bytes:
     """The content of a file, decompressed if it is gzip. Its name does not matter.
@@ -30,13 +36,37 @@ def read_bytes(path: Path) -> bytes:
         OSError: if the file cannot be read.
         ValueError: naming the file, if a gzip stream is cut or damaged.
     """
-    content = path.read_bytes()
+    content = files.read_bytes(path)
     if not content.startswith(b"\x1f\x8b"):
         return content
     try:
-        return gzip.decompress(content)
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+            return _promised(stream)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ValueError(f"{path} is a broken gzip file ({error}); fetch it again") from error
+
+
+def _promised(stream: gzip.GzipFile) -> bytes:
+    """The content of a stream, at most a little more than its IDX header promises.
+
+    A megabyte of gzip may hold a gigabyte, which is not read unless it can belong to the array.
+    """
+    content = stream.read(PART)
+    parts = [content]
+    left = _size(content) + 1 - len(content)
+    while left > 0 and (part := stream.read(min(left, PART))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _size(content: bytes) -> int:
+    """Bytes of a whole IDX file, from its header; 0 if it has none."""
+    start = 4 + 4 * content[3] if len(content) >= 4 else 0
+    if content[:2] != b"\0\0" or not 0 < start <= len(content) or content[2] not in ELEMENTS:
+        return 0
+    shape: list[int] = np.frombuffer(content, ">u4", content[3], 4).tolist()
+    return start + math.prod(shape) * ELEMENTS[content[2]].itemsize
 
 
 def parse(content: bytes, name: str) -> NDArray[Any]:
@@ -64,7 +94,7 @@ def parse(content: bytes, name: str) -> NDArray[Any]:
         raise ValueError(f"{name} is cut: it ends within its header")
     shape = np.frombuffer(content, ">u4", dimensions, 4).tolist()
     element = ELEMENTS[code]
-    expected = start + math.prod(shape) * element.itemsize
+    expected = _size(content)
     if len(content) != expected:
         raise ValueError(f"{name} has {len(content)} bytes where its header promises {expected}")
     values = np.frombuffer(content, element, offset=start).reshape(shape)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..utils.assets import ASSETS
 from ..utils.cache import cache_entry
+from ..utils.files import read_bytes
 from . import idx
 from .download import fetch
 from .images import ImageData, Split
@@ -100,7 +101,7 @@ class IdxSet:
 
     def _check(self, name: str, path: Path) -> None:
         """Refuse a download that is not the file ``name``."""
-        if name in self.packed and hashlib.md5(path.read_bytes()).hexdigest() != self.packed[name]:
+        if name in self.packed and hashlib.md5(read_bytes(path)).hexdigest() != self.packed[name]:
             raise ValueError(f"it is not {self.title}'s {name}.gz: its MD5 is wrong")
         content = idx.read_bytes(path)
         if name in self.content and hashlib.sha256(content).hexdigest() != self.content[name]:

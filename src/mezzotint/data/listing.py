@@ -136,7 +136,7 @@ def list_classes(
         return names, Listing(loose, [0] * len(loose), ())
     if loose:
         raise ValueError(
-            f"{where}: {printable(loose[0].name)} lies beside folders of classes; to which does it belong?"
+            f"{where}: {class_name(loose[0].name)} lies beside folders of classes; to which does it belong?"
         )
     if expected == ():
         raise ValueError(f"{where}: of train and test, one has folders of classes, and one has not")

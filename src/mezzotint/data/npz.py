@@ -1,21 +1,21 @@
 """Arrays in an .npz, as other tools write them; nothing in it is unpickled, which could run code."""
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ..utils.console import printable
+from ..utils.console import in_a_line, printable
+from .sources import BROKEN_ZIP
 
-UNREADABLE = (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
-"""What NumPy raises for files that are not whole .npz files."""
+UNREADABLE = (*BROKEN_ZIP, OSError, ValueError, TypeError, SyntaxError, TokenError)
+"""What NumPy raises for files that are not whole .npz files, or claim to be larger than the memory."""
 
 ALIASES = {
     "images": ("image", "x", "data", "arr_0"),
@@ -55,7 +55,7 @@ class Arrays:
         except (FileNotFoundError, PermissionError, _WrongArrayError):
             raise
         except UNREADABLE as error:
-            words = "it holds Python objects" if "pickle" in str(error) else str(error)
+            words = "it holds Python objects" if "pickle" in str(error) else in_a_line(error)
             raise ValueError(f"{printable(str(path))} is no readable .npz file: {words}") from error
 
     def name_of(self, name: str) -> str | None:
@@ -133,8 +133,11 @@ class Arrays:
             )
         if labels.dtype.kind == "S":
             labels = np.char.decode(labels, "utf-8", "surrogateescape")
-        if labels.dtype.kind == "f" and (labels == np.rint(labels)).all():
-            labels = labels.astype(np.int64)
+        if labels.dtype.kind == "f":
+            with np.errstate(all="ignore"):  # what is no whole number is refused below
+                wide = labels.astype(np.float64)
+                whole = (wide == np.rint(wide.clip(-(2**53), 2**53))).all()
+            labels = wide.astype(np.int64) if whole else labels
         if labels.dtype.kind == "b":
             labels = labels.astype(np.int64)
         if labels.dtype.kind not in "iuU":

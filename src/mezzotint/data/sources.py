@@ -1,9 +1,11 @@
 """Sources of the bytes of pictures: files, files in an archive, or other objects, such as table rows."""
 
+import errno
 import hashlib
 import lzma
 import re
 import shutil
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -11,11 +13,16 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, runtime_checkable
 
 from ..utils.cache import cache_entry
+from ..utils.console import in_a_line
 from ..utils.files import locked, whole_folder
 from ..utils.progress import progress
 
-BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
-"""What zipfile raises for files that are cut, broken, encrypted, or compressed by an unknown method."""
+BROKEN_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError),
+    *(struct.error, IndexError, UnicodeError, MemoryError),
+)
+"""What zipfile raises for files that are cut, broken, encrypted, compressed by an unknown method, or larger
+than the memory, as they claim."""
 
 
 @runtime_checkable
@@ -65,6 +72,12 @@ def unpacked(archive: Path) -> Path:
                 for member in progress(members, len(members), f"unpacking {archive.name}", "file"):
                     opened.extract(member, temporary)
         except BROKEN_ZIP as error:
+            raise ValueError(
+                f"{archive} is no whole .zip that can be read: {in_a_line(error)}"
+            ) from error
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # that of a place before the file's beginning
+                raise
             raise ValueError(f"{archive} is no whole .zip that can be read: {error}") from error
     return folder
 

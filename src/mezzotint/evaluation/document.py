@@ -1,11 +1,12 @@
 """The document that evaluation.json holds: read, as rows of a table, and as Markdown."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..registry import MEASURES
+from ..utils.files import read_bytes
+from ..utils.json_text import parse_json
 from ..utils.markdown import inline
 from .features import SHIPPED
 
@@ -31,7 +32,7 @@ def read(path: Path) -> dict[str, Any]:
         ValueError: If it is no evaluation.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(read_bytes(path))
         _check(document)
     except _FAULTS as error:
         raise ValueError(f"{path} is no evaluation.json of `mezzotint evaluate`") from error

@@ -9,13 +9,15 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from ..build import check_weights
 from ..data import ImageData
 from ..registry import CLASSIFIERS
 from ..utils import pixels
 from ..utils.assets import shipped
 from ..utils.files import sha256, whole_file
+from ..utils.json_text import parse_json
 from ..utils.progress import progress
-from ..weights import read_file, save
+from ..weights import parse_spec, read_file, save
 
 SHIPPED = {"features": "digits-plain", "witness": "digits-residual"}
 """Names of the classifiers that measure by default: the main one, and the second that verifies it."""
@@ -88,14 +90,17 @@ def load_classifier(name: str | Path, device: torch.device | None = None) -> Cla
     metadata, tensors = read_file(path)
     if "classifier" not in metadata:
         raise ValueError(f"{path} is no classifier: see `mezzotint train-classifier`")
-    card = json.loads(metadata["classifier"])
-    classes = tuple(card["classes"])
-    network = CLASSIFIERS[card["kind"]](card["channels"], len(classes))
+    try:
+        card = parse_json(metadata["classifier"])
+        spec = parse_spec(card)
+        with torch.device("meta"):  # a file may claim a network that no memory holds
+            check_weights(CLASSIFIERS[card["kind"]](spec.channels, len(spec.classes)), tensors)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is a damaged classifier: {error!r}") from error
+    network = CLASSIFIERS[card["kind"]](spec.channels, len(spec.classes))
     network.load_state_dict(tensors)
     network = network.eval().requires_grad_(False).to(device or torch.device("cpu"))
-    return Classifier(
-        network, path.stem, sha256(path), tuple(card["size"]), card["channels"], classes
-    )
+    return Classifier(network, path.stem, sha256(path), spec.size, spec.channels, spec.classes)
 
 
 def save_classifier(

@@ -9,6 +9,7 @@ split; for accuracies and nearest neighbours, the test split.
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Int64, UInt8
@@ -17,7 +18,8 @@ from torch import Tensor
 from ..data import ImageData
 from ..registry import MEASURES
 from ..utils.cache import cache_entry
-from ..utils.files import whole_file
+from ..utils.files import read_bytes, whole_file
+from ..utils.json_text import checksum, parse_json
 from ..utils.randomness import generator
 from .classification import confusion_matrix
 from .features import Classifier
@@ -152,9 +154,8 @@ def floors(counts: list[int], size: tuple[int, int], reference: Reference) -> di
     """
     key = _content_key(counts, size, reference)
     path = cache_entry("floors", f"{key}.json")
-    if path.is_file():
-        content: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-        return content
+    if (earlier := _read_floors(path)) is not None:
+        return earlier
     rows = []
     for label, count in enumerate(counts):
         members = (reference.train.labels == label).nonzero()[:, 0]
@@ -176,8 +177,21 @@ def floors(counts: list[int], size: tuple[int, int], reference: Reference) -> di
         if measure.compute is not None:
             values[name] = measure.compute(subjects[measure.floor], reference.real)
     with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(values), encoding="utf-8")
+        content = {"floors": values, "crc32": checksum(values)}
+        temporary.write_text(json.dumps(content), encoding="utf-8")
     return values
+
+
+def _read_floors(path: Path) -> dict[str, float] | None:
+    """The floors in a file of the cache; None if there is none, or it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        content = parse_json(read_bytes(path))
+        values: dict[str, float] = content["floors"]
+        return values if content["crc32"] == checksum(values) else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _content_key(counts: list[int], size: tuple[int, int], reference: Reference) -> str:
@@ -187,5 +201,5 @@ def _content_key(counts: list[int], size: tuple[int, int], reference: Reference)
         digest.update(data.images.contiguous().numpy().data)
         digest.update(data.labels.contiguous().numpy().data)
     networks = (reference.judge.sha256, reference.witness.sha256)
-    digest.update(json.dumps([counts, size, networks, K, list(MEASURES), 3]).encode())
+    digest.update(json.dumps([counts, size, networks, K, list(MEASURES), 4]).encode())
     return digest.hexdigest()[:16]

@@ -16,7 +16,8 @@ from ..model import Model
 from ..recipe.fields import RecipeError
 from ..utils.assets import ASSETS
 from ..utils.classes import file_names
-from ..utils.files import whole_folder
+from ..utils.files import read_bytes, whole_folder
+from ..utils.json_text import parse_json
 from ..utils.output import replaced_folder
 from .description import LIMITS, MOST_SEED, known_parametrization
 from .onnx import export_onnx
@@ -115,7 +116,7 @@ def _check_folder(out: Path) -> None:
 def _files_of(out: Path) -> set[str]:
     """Names of the files of an earlier page."""
     try:
-        return {MARK, *json.loads((out / MARK).read_text(encoding="utf-8"))["files"]}
+        return {MARK, *parse_json(read_bytes(out / MARK))["files"]}
     except (OSError, ValueError, TypeError, KeyError):
         return set()
 

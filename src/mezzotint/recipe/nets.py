@@ -17,10 +17,12 @@ class Lean:
     network: ClassVar[str] = "mezzotint.nets:Lean"
 
     name: str = "lean"
-    width: int = option(32, "channels at the upper level, twice that at the lower", least=1)
-    blocks: int = option(2, "residual blocks per level, down and up", least=1)
+    width: int = option(
+        32, "channels at the upper level, twice that at the lower", least=1, most=16_384
+    )
+    blocks: int = option(2, "residual blocks per level, down and up", least=1, most=256)
     patch: int = option(2, "pixels folded into channels, per side", least=1)
-    embedding: int = option(128, "width of the time and label embedding", least=2)
+    embedding: int = option(128, "width of the time and label embedding", least=2, most=65_536)
     heads: int = option(4, "heads of attention", least=1)
     groups: int = option(8, "groups of each group norm", least=1)
 
@@ -32,7 +34,9 @@ class UNet:
     network: ClassVar[str] = "mezzotint.nets:UNet"
 
     name: str = "unet"
-    width: int = option(64, "channels at the first level, doubled at each further one", least=1)
+    width: int = option(
+        64, "channels at the first level, doubled at each further one", least=1, most=16_384
+    )
     depth: int = option(4, "levels", least=1, most=8)
-    embedding: int = option(128, "width of the time and label embedding", least=2)
+    embedding: int = option(128, "width of the time and label embedding", least=2, most=65_536)
     groups: int = option(8, "groups of each group norm", least=1)

@@ -173,7 +173,7 @@ def find(name: str) -> Recipe:
         check_format(number, name)
         if number != FORMAT:
             raise RecipeError(
-                f"{name} is of format {number}, in which schedules and objectives had other names: write it"
+                f"{name} is of format {number!r}, in which schedules and objectives had other names: write it"
                 f" anew for format {FORMAT} (CHANGELOG.md says what moved)"
             )
         return override(RECIPES[base], {"name": printable(path.stem), **changes})

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from ..registry import split_options
 from ..utils.console import printable
+from ..utils.files import read_text
 from ..utils.numbers import plain
 from .fields import RecipeError
 from .schema import Recipe
@@ -214,7 +215,7 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of numbers and depths beyond all measure
         raise RecipeError(f"{name} is not valid TOML: {error}") from error
 
 
@@ -226,9 +227,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         RecipeError: if it is not valid TOML.
     """
     try:
-        return parse_toml(path.read_text(encoding="utf-8"), str(path))
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path} is not UTF-8 text, as TOML has to be: {error}") from error
+        text = read_text(path)
+    except ValueError as error:
+        raise RecipeError(str(error)) from None
+    return parse_toml(text, str(path))
 
 
 def from_toml(text: str, name: str = "the recipe") -> Recipe:

@@ -63,7 +63,7 @@ def check_format(number: Any, name: str) -> None:
         RecipeError: if this version cannot read the format.
     """
     if number not in (1, FORMAT):
-        raise RecipeError(f"{name} is of format {number}, not {FORMAT}: update mezzotint")
+        raise RecipeError(f"{name} is of format {number!r}, not {FORMAT}: update mezzotint")
 
 
 def upgrade(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,8 +85,8 @@ def upgrade(recipe: Mapping[str, Any]) -> dict[str, Any]:
             raise RecipeError(f"{key} is a section of keys, not the value {sections[key]!r}")
     diffusion = sections.setdefault("diffusion", {})
     moved = {key: diffusion.pop(key) for key in _OBJECTIVE_KEYS if key in diffusion}
-    if "schedule" in diffusion:
-        diffusion["schedule"] = _SCHEDULES.get(diffusion["schedule"], diffusion["schedule"])
+    if isinstance(schedule := diffusion.get("schedule"), str):
+        diffusion["schedule"] = _SCHEDULES.get(schedule, schedule)
     sampling = sections.setdefault("sampling", {})
     sampler = sampling.get("sampler")
     if "eta" in sampling:

@@ -12,7 +12,8 @@ from ..recipe.toml import differences, from_toml
 from ..training.checkpoint import MODEL, all_checkpoints, latest_checkpoint, load_checkpoint
 from ..training.trainer import Trainer
 from ..utils.classes import check_same
-from ..utils.files import whole_file
+from ..utils.files import read_bytes, read_text, whole_file
+from ..utils.json_text import parse_json
 from ..weights import read_header
 
 DATA = "data.json"
@@ -28,7 +29,7 @@ def recipe_of_run(folder: Path) -> Recipe:
     path = folder / "recipe.toml"
     if not path.is_file():
         raise RecipeError(f"{folder} is no run to resume: it holds no recipe.toml")
-    return from_toml(path.read_text(encoding="utf-8"), str(path))
+    return from_toml(read_text(path), str(path))
 
 
 def check_resume(folder: Path, recipe: Recipe, changes: str) -> None:
@@ -141,7 +142,7 @@ def record_data(data: ImageData, folder: Path) -> str | None:
             temporary.write_text(json.dumps(now, indent=1), encoding="utf-8")
         return None
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = parse_json(read_bytes(path))
         if before["fingerprint"] == now["fingerprint"]:
             return None
         counts = {k: v for k, v in before["classes"].items() if now["classes"].get(k) != v}

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from .. import weights
-from ..utils.console import warn
-from ..utils.files import remove_folder, restore_interrupted, sha256, whole_folder
+from ..utils.console import in_a_line, warn
+from ..utils.files import read_bytes, remove_folder, restore_interrupted, sha256, whole_folder
+from ..utils.json_text import parse_json
 from .monitor import Diverged
 from .sharding import all_whole
 from .state import TrainingState
@@ -120,7 +121,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         OSError: if a file cannot be read now, which says nothing of its content.
     """
     try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = parse_json(read_bytes(path / MANIFEST))
         hashes = {name: sha256(path / name) for name in (MODEL, STATE)}
         manifest_hashes = {name: manifest["sha256"][name] for name in hashes}
         return manifest if manifest_hashes == hashes and manifest["step"] == _step(path) else None
@@ -170,11 +171,13 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
         ValueError: if the checkpoint does not fit the network.
     """
     sampling_weights, recipe, _ = weights.read(path / MODEL)
-    step = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["step"]
+    step = parse_json(read_bytes(path / MANIFEST))["step"]
     _, tensors = weights.read_file(path / STATE)
     if "images" not in tensors:  # version 0.1 counted steps alone
         tensors["images"] = torch.tensor(step * recipe.training.batch)
     try:
         state.load(sampling_weights, tensors, step)
     except RuntimeError as error:
-        raise ValueError(f"{path} does not fit this recipe's network: {error}") from error
+        raise ValueError(
+            f"{path} does not fit this recipe's network: {in_a_line(error)}"
+        ) from error

@@ -5,7 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..utils.files import naming, whole_file
+from ..utils.files import naming, read_bytes, whole_file
+from ..utils.json_text import parse_json
 from ..utils.numbers import json_ready
 
 
@@ -48,7 +49,18 @@ def _line(entry: dict[str, Any]) -> str:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """All entries, without damaged lines, such as a last one that a killed process left incomplete."""
     entries = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        with suppress(json.JSONDecodeError):
-            entries.append(json.loads(line))
+    for line in read_bytes(path).decode(errors="replace").splitlines():
+        with suppress(ValueError):
+            entry = parse_json(line)
+            if _is_entry(entry):
+                entries.append(entry)
     return entries
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether a line that is JSON has a step, and a number or nothing as its loss."""
+    if not isinstance(entry, dict) or type(entry.get("step")) is not int:
+        return False
+    loss = entry.get("loss")
+    numbers = [entry["step"], *([] if loss is None else [loss])]
+    return all(type(n) is float or (type(n) is int and abs(n) < 2**63) for n in numbers)

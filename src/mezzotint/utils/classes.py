@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-from .console import printable
+from .console import printable, visible
 
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
 """Names that Windows reserves for devices."""
@@ -25,10 +25,7 @@ def class_name(text: str) -> str:
     Bytes that are not UTF-8, and control characters, become escapes such as ``\xe9``, so that a name can
     be printed anywhere.
     """
-    escaped = "".join(
-        f"\\x{ord(c):02x}" if unicodedata.category(c) == "Cc" else c for c in printable(text)
-    )
-    return unicodedata.normalize("NFC", escaped).strip()
+    return unicodedata.normalize("NFC", visible(printable(text))).strip()
 
 
 def sort_key(name: str) -> tuple[int, int, str]:
@@ -58,8 +55,8 @@ def in_order(names: Iterable[str], where: str) -> tuple[str, ...]:
     for name, texts in spellings.items():
         if len(texts) > 1:
             raise ValueError(
-                f"{where}: {' and '.join(map(ascii, texts))} are spellings of one name, {name}: write it in"
-                " one way"
+                f"{where}: {' and '.join(map(ascii, texts[:4]))} are spellings of one name, {name}: write"
+                " it in one way"
             )
     return tuple(spellings)
 
@@ -156,7 +153,7 @@ def file_names(names: Sequence[str]) -> list[str]:
     for name, text in zip(names, plain, strict=True):
         stem = text.casefold().partition(".")[0].strip()
         alone = folded.count(text.casefold()) == 1 and stem not in _RESERVED
-        if alone and text == name:
+        if alone and text and text == name:
             result.append(text)
         else:
             digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]

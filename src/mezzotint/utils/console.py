@@ -16,6 +16,7 @@ READER_LEFT = 141
 """The exit status if the pipe at standard output was closed: 128 + SIGPIPE."""
 
 _UNDECODED = re.compile("[\udc80-\udcff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def printable(text: str, encoding: str = "utf-8") -> str:
@@ -32,6 +33,21 @@ def printable(text: str, encoding: str = "utf-8") -> str:
         raw = text.encode("utf-8", "surrogateescape")
         text = raw.decode("utf-8", "backslashreplace")
     return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def in_a_line(error: Exception) -> str:
+    """What an error says, in one line; its type if it says nothing."""
+    return one_line(str(error)) or type(error).__name__
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks, and with escapes for other control characters, which act on a terminal."""
+    return visible(" ".join(line.strip() for line in text.splitlines()))
+
+
+def visible(text: str) -> str:
+    r"""Text with escapes such as ``\x1b`` for control characters."""
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 class SafeStream:

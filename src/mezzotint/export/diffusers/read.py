@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ... import build, weights
 from ...data.images import ImageSpec
 from ...recipe.schema import Recipe
@@ -29,12 +31,13 @@ def import_diffusers(folder: Path, out: Path) -> None:
     try:
         if strange:
             raise ValueError(f"there is a tensor {strange[0]}")
+        tensors = {name.removeprefix(PREFIX): named[name] for name in named}
+        with torch.device("meta"):
+            build.check_weights(build.make_network(recipe.net, spec), tensors)
         network = build.make_network(recipe.net, spec)
-        network.load_state_dict({name.removeprefix(PREFIX): named[name] for name in named})
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"the weights in {folder / WEIGHTS} do not fit the network of their recipe: {error}"
-        ) from error
+        network.load_state_dict(tensors)
+    except ValueError as error:
+        raise ValueError(f"{folder / WEIGHTS}: {error}") from error
     weights.write(out, network.state_dict(), recipe, spec)
 
 

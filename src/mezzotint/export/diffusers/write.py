@@ -26,7 +26,8 @@ from ...recipe.fields import RecipeError
 from ...recipe.schema import Recipe
 from ...recipe.toml import to_dict
 from ...recipe.versions import FORMAT
-from ...utils.files import whole_folder
+from ...utils.files import read_bytes, whole_folder
+from ...utils.json_text import parse_json
 from ...utils.output import replaced_folder
 from .bundle import bundle
 from .sampling import GRIDS, PARAMETRIZATIONS, SAMPLERS, SCHEDULES
@@ -97,8 +98,8 @@ def read_json(path: Path) -> object:
         ValueError: if it is no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        return parse_json(read_bytes(path))
+    except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
 
 
