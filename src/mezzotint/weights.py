@@ -19,7 +19,7 @@ from torch import Tensor
 from .data.images import ImageSpec
 from .recipe.schema import Recipe
 from .recipe.toml import from_toml, to_toml
-from .utils.files import whole_file
+from .utils.files import naming, whole_file
 from .utils.json_text import parse_json
 
 FORMATS = ("1", "2")
@@ -157,9 +157,9 @@ def _open(path: Path, with_tensors: bool) -> tuple[dict[str, str], dict[str, Ten
 
 def _verify(path: Path, metadata: Mapping[str, str], with_tensors: bool) -> None:
     """Refuse a file whose header, or whose tensors, are not those that were written."""
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
-        damaged = metadata.get(HEADER_HASH) != _header_hash(json.loads(file.read(size)))
+        damaged = metadata.get(HEADER_HASH) != _header_hash(parse_json(file.read(size)))
         if with_tensors and not damaged:
             found = hashlib.file_digest(file, "sha256").hexdigest()
             damaged = metadata.get(TENSORS_HASH) != found

@@ -16,6 +16,7 @@ from PIL import Image
 from common import few_step_recipe, idx_file, tiny_recipe
 from mezzotint.recipe.presets import RECIPES
 from mezzotint.recipe.toml import to_toml
+from mezzotint.weights import HEADER_HASH, TENSORS_HASH
 from models import random_model_file
 from nasty import GOOD, TURNED, encoder, exif
 
@@ -109,11 +110,23 @@ def npz_of(packed: bool = False, **arrays: Any) -> bytes:
 
 @functools.cache
 def weights() -> list[bytes]:
-    """Weights files, of an ordinary and of a few-step model."""
+    """Weights files, of an ordinary and of a few-step model, with hashes and, as of before, without."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         recipes = (tiny_recipe(), few_step_recipe())
-        return [random_model_file(path, recipe).read_bytes() for recipe in recipes]
+        contents = [random_model_file(path, recipe).read_bytes() for recipe in recipes]
+        return [*contents, *map(without_hashes, contents)]
+
+
+def without_hashes(content: bytes, **changes: object) -> bytes:
+    """A weights file as of before there were hashes in it, perhaps with changes to the strings of its header."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    metadata = {**header["__metadata__"], **changes}
+    for key in (TENSORS_HASH, HEADER_HASH):
+        metadata.pop(key, None)
+    head = json.dumps({**header, "__metadata__": metadata}).encode()
+    return len(head).to_bytes(8, "little") + head + content[8 + size :]
 
 
 def version_01() -> str:

@@ -21,7 +21,7 @@ from mezzotint.recipe.presets import DIGITS, find
 from mezzotint.runs.resume import recipe_of_run
 from mezzotint.training.checkpoint import MANIFEST, MODEL, STATE, latest_checkpoint
 from mezzotint.training.log import MetricsLog
-from mezzotint.utils.files import CACHE
+from mezzotint.utils.cache import CACHE
 
 from . import forged_files, forged_texts, hostile_words
 from . import good_files as good
