@@ -17,6 +17,7 @@ from .training.checkpoint import MODEL, latest_checkpoint
 from .utils.assets import shipped
 from .utils.classes import file_names
 from .utils.device import pick_device, prepare
+from .utils.files import naming
 from .utils.hub import PREFIX, fetch
 
 
@@ -37,7 +38,7 @@ def find_weights(path: str | Path) -> Path:
     path = Path(path).expanduser()
     models = shipped("models")
     if path.is_file():
-        with path.open("rb") as file:
+        with naming(path), path.open("rb") as file:
             begin = file.read(9)
         if name in models and begin[8:] != b"{":  # not the header of a weights file
             return models[name]

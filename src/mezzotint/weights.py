@@ -5,6 +5,7 @@ of the tensors, and one of itself, so that a damaged file is refused. Files of o
 earlier builds, have neither.
 """
 
+import errno
 import hashlib
 import json
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from torch import Tensor
 from .data.images import ImageSpec
 from .recipe.schema import Recipe
 from .recipe.toml import from_toml, to_toml
+from .utils.console import in_a_line
 from .utils.files import naming, whole_file
 from .utils.json_text import parse_json
 
@@ -150,6 +152,10 @@ def _open(path: Path, with_tensors: bool) -> tuple[dict[str, str], dict[str, Ten
             tensors = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except (OSError, RuntimeError) as error:  # RuntimeError, where torch cannot map the file
+        raise OSError(errno.EIO, in_a_line(error), str(path)) from error
     if TENSORS_HASH in metadata or HEADER_HASH in metadata:
         _verify(path, metadata, with_tensors)
     return metadata, tensors

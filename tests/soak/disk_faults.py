@@ -31,6 +31,7 @@ from mezzotint.data.images import Split
 from mezzotint.recipe.toml import to_toml
 from mezzotint.registry import DATASETS
 from mezzotint.training.checkpoint import latest_checkpoint
+from mezzotint.utils.files import TEMPORARY
 from models import random_model_file
 
 from . import disk, report, tiny_runs
@@ -247,6 +248,7 @@ class Subject:
         if fault is Fault.SHORT:
             raise Broken(f"{where}: a write in two parts is no error, but: {last}")
         names = {Path(name).name for name in self.before.keys() | self.after.keys()}
+        names.add(str(self.folder))
         if not last.endswith(": .") and not any(name in last for name in names):
             raise Broken(f"{where}: the message names no file: {last}")
         return REFUSED
@@ -286,10 +288,15 @@ class Subject:
 
 
 def _is_named(name: str, output: str) -> bool:
-    """Whether a message names a file, or the folder that it is in."""
-    path = Path(name)
-    folder = str(path.parent)
-    return str(path) in output or (folder.count("/") > 1 and folder in output)
+    """Whether a line says that a file, or something in a folder of it, was not written or not deleted.
+
+    What is half-deleted needs no line: the next start removes it.
+    """
+    lines = [line for line in output.splitlines() if "not" in line]
+    places = [str(place) for place in (Path(name), *Path(name).parents[:-2])]
+    if any(part.startswith(TEMPORARY) for part in Path(name).parts):
+        return True
+    return any(place in line for place in places for line in lines)
 
 
 def _content(folder: Path) -> dict[str, str]:

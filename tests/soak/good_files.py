@@ -119,7 +119,7 @@ def weights() -> list[bytes]:
 
 
 def without_hashes(content: bytes, **changes: object) -> bytes:
-    """A weights file as of before there were hashes in it, perhaps with changes to the strings of its header."""
+    """A weights file as of before there were hashes in it; ``changes`` are strings of its header."""
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
     metadata = {**header["__metadata__"], **changes}

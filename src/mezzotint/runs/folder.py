@@ -27,7 +27,7 @@ from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe
 from ..recipe.toml import to_toml
 from ..sampling import sample_grid
-from ..training.checkpoint import MODEL, save_checkpoint
+from ..training.checkpoint import MODEL, checkpoint_name, prune, save_checkpoint
 from ..training.log import MetricsLog
 from ..training.sharding import all_whole
 from ..training.state import Hook, TrainingState
@@ -70,6 +70,9 @@ class RunFolder:
         if self.writes:
             for place in (self.folder, self.folder / "samples", self.folder / "checkpoints"):
                 remove_leftovers(place, claimed=True)
+            if self.saved_step is not None:
+                newest = self.folder / "checkpoints" / checkpoint_name(self.saved_step)
+                prune(newest, self.recipe.training.keep)
             with whole_file(self.folder / "recipe.toml") as temporary:
                 temporary.write_text(to_toml(self.recipe), encoding="utf-8")
             (self.folder / "samples").mkdir(exist_ok=True)

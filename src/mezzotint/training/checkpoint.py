@@ -45,7 +45,7 @@ def save_checkpoint(
     Raises:
         Diverged: if something in the state is not finite; nothing is written then.
     """
-    path = folder / f"step-{state.step:08d}"
+    path = folder / checkpoint_name(state.step)
     sampling_weights = all_whole(state.sampling_network.state_dict(), write)
     tensors = state.tensors(write)
     if not write:
@@ -59,7 +59,7 @@ def save_checkpoint(
         hashes = {name: sha256(temporary / name) for name in (MODEL, STATE)}
         manifest = {"step": state.step, "sha256": hashes}
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    _prune(folder, path, keep)
+    prune(path, keep)
     return path
 
 
@@ -78,26 +78,25 @@ def checkpoint_size(state: TrainingState, header: Mapping[str, str]) -> tuple[in
     return model, len(weights.content_of(state.tensors(), {}))
 
 
-def _prune(folder: Path, newest: Path, keep: int) -> None:
-    """Delete all but the ``keep`` newest valid checkpoints."""
-    valid = [newest]
-    unknown = []
-    for path in all_checkpoints(folder):
-        if path == newest or len(valid) == keep:
-            continue
-        try:
-            if read_manifest(path) is not None:
-                valid.append(path)
-        except OSError:  # perhaps it is whole
-            unknown.append(path)
-    if len(valid) < keep:
-        return
-    for path in all_checkpoints(folder):
-        if path not in valid + unknown:
-            try:
-                remove_folder(path)
-            except OSError as error:  # the new one is saved, and that is what counts
-                warn(f"{path} was not deleted: {error.strerror}")
+def prune(newest: Path, keep: int) -> None:
+    """Delete the oldest checkpoints of a run, and damaged ones, where there are enough valid ones.
+
+    An error here ends no training, because nothing is lost: it is a line on standard error.
+
+    Args:
+        newest: a checkpoint that is valid, which is kept.
+        keep: number of valid checkpoints to keep.
+    """
+    folder = newest.parent
+    try:
+        others = [path for path in all_checkpoints(folder) if path != newest]
+        valid = [path for path in others if read_manifest(path) is not None][: keep - 1]
+        if len(valid) == keep - 1:
+            for path in others:
+                if path not in valid:
+                    remove_folder(path)
+    except OSError as error:
+        warn(f"old checkpoints in {folder} were not deleted: {error.strerror}")
 
 
 def all_checkpoints(folder: Path) -> list[Path]:
@@ -106,6 +105,11 @@ def all_checkpoints(folder: Path) -> list[Path]:
         p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdecimal() and p.is_dir()
     )
     return sorted(paths, key=_step, reverse=True)
+
+
+def checkpoint_name(step: int) -> str:
+    """The name of the checkpoint of a step."""
+    return f"step-{step:08d}"
 
 
 def _step(path: Path) -> int:
