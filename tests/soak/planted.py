@@ -149,12 +149,14 @@ def section(chosen: Sequence[Fault], found: dict[str, str | None]) -> str:
         [fault.name, f"`{fault.file}`", f"`{test}`" if (test := found[fault.name]) else "nothing"]
         for fault in chosen
     ]
+    table = report.machine.table(["mistake", "file", "caught by"], rows)
+    table = table.replace("---:", "---")  # its columns are words
     return (
         "## Planted mistakes\n\n"
         "Each mistake is planted alone in a copy of the source, and the fast tests of its subject run until"
         f" one fails; without a mistake all of them pass. {caught} of {len(chosen)} were caught; the promise"
         f" is that of {len(FAULTS)} at most {MOST_MISSED} are not.\n\n"
-        f"{report.machine.table(['mistake', 'file', 'caught by'], rows)}"
+        f"{table}"
     )
 
 
