@@ -1,4 +1,4 @@
-"""Mistakes that are planted in the source, all of them by ``python -m soak.planted``: each is still possible."""
+"""The mistakes that ``python -m soak.planted`` plants in the source: each of them still fits it."""
 
 import re
 from pathlib import Path
