@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from soak import planted, report
+from soak import copies, planted, report
 from soak.faults import FAULTS, Fault
 
 TESTS = Path(__file__).parent
@@ -27,13 +27,13 @@ def test_no_mistake_is_counted_twice() -> None:
 
 @pytest.mark.slow
 def test_a_mistake_is_caught_and_what_is_none_is_not(tmp_path: Path) -> None:
-    tree = planted.copy_of(report.ROOT, tmp_path)
+    tree = copies.copy_of(report.ROOT, tmp_path)
     path = tree / "src/mezzotint/utils/pixels.py"
     right = path.read_text()
     wrong = Fault("scale", "utils/pixels.py", "/ 127.5 - 1", "/ 255", ("test_pixels.py",))
     test = "test_pixels.py::test_all_256_values_survive_the_round_trip"
-    assert planted.caught_by(wrong, tree) == test
+    assert copies.caught_by(planted.planted(wrong, tree), tree) == test
     assert path.read_text() == right
     harmless = Fault("order", "utils/pixels.py", "/ 127.5 - 1", "/ 127.5 + -1", ("test_pixels.py",))
-    assert planted.caught_by(harmless, tree) is None
+    assert copies.caught_by(planted.planted(harmless, tree), tree) is None
     assert path.read_text() == right
