@@ -27,13 +27,11 @@ def test_no_mistake_is_counted_twice() -> None:
 
 @pytest.mark.slow
 def test_a_mistake_is_caught_and_what_is_none_is_not(tmp_path: Path) -> None:
-    tree = copies.copy_of(report.ROOT, tmp_path)
-    path = tree / "src/mezzotint/utils/pixels.py"
-    right = path.read_text()
     wrong = Fault("scale", "utils/pixels.py", "/ 127.5 - 1", "/ 255", ("test_pixels.py",))
-    test = "test_pixels.py::test_all_256_values_survive_the_round_trip"
-    assert copies.caught_by(planted.planted(wrong, tree), tree) == test
-    assert path.read_text() == right
     harmless = Fault("order", "utils/pixels.py", "/ 127.5 - 1", "/ 127.5 + -1", ("test_pixels.py",))
-    assert copies.caught_by(planted.planted(harmless, tree), tree) is None
-    assert path.read_text() == right
+    test = "test_pixels.py::test_all_256_values_survive_the_round_trip"
+    with copies.Copy(tmp_path / "copy") as copy:
+        right = copy.module("utils/pixels.py").read_text()
+        assert copies.caught_by(planted.planted(wrong, report.ROOT), copy) == test
+        assert copies.caught_by(planted.planted(harmless, report.ROOT), copy) is None
+        assert copy.module("utils/pixels.py").read_text() == right

@@ -1,5 +1,6 @@
 """Copies of the source in which mistakes are made, one at a time, and tried by tests."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,16 +8,15 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Self
 
 from tqdm import tqdm
 
 from soak import report
-
-LONGEST = 300
-"""Seconds after which the tests of a mistake are given up."""
 
 
 @dataclass(frozen=True)
@@ -34,28 +34,59 @@ class Mistake:
     tests: tuple[str, ...]
 
 
-def copy_of(tree: Path, folder: Path) -> Path:
-    """A copy of what the tests need."""
-    unwanted = shutil.ignore_patterns("__pycache__")
-    for name in ("src", "tests"):
-        shutil.copytree(tree / name, folder / name, ignore=unwanted)
-    shutil.copy(tree / "pyproject.toml", folder)
-    return folder
+class Copy:
+    """A copy of what the tests need, and a process that runs them; a context, which ends the process.
 
+    Args:
+        folder: where the copy is made; it must not exist.
+    """
 
-def run_tests(tree: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run fast tests of a copy until the first that fails, in this process's environment otherwise."""
-    words = ["-o", "addopts=", "-m", "not slow", "-x", "-q", "--tb=short", "-rfE"]
-    words += ["-p", "no:cacheprovider", "-p", "no:xdist"]
-    paths = f"{tree / 'src'}{os.pathsep}{tree / 'tests'}"
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *words, *(f"tests/{test}" for test in tests)],
-        cwd=tree,
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=LONGEST,
-    )
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        unwanted = shutil.ignore_patterns("__pycache__")
+        for name in ("src", "tests"):
+            shutil.copytree(report.ROOT / name, folder / name, ignore=unwanted)
+        shutil.copy(report.ROOT / "pyproject.toml", folder)
+        paths = f"{folder / 'src'}{os.pathsep}{folder / 'tests'}"
+        self._server = subprocess.Popen(
+            [sys.executable, "-P", str(Path(__file__).with_name("forks.py"))],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.communicate()
+
+    def module(self, file: str) -> Path:
+        """A file in src/mezzotint."""
+        return self.folder / "src" / "mezzotint" / file
+
+    def run_tests(self, tests: Sequence[str]) -> tuple[int, str]:
+        """Run fast tests until the first that fails.
+
+        Returns:
+            The exit status of pytest, and its output.
+        """
+        words = ["-o", "addopts=", "-m", "not slow", "-x", "-q", "--tb=short", "-rfE"]
+        words += ["-p", "no:cacheprovider", "-p", "no:xdist"]
+        words += [
+            "-W",
+            "ignore::pytest.PytestAssertRewriteWarning",
+        ]  # of what the process has loaded
+        words += [f"tests/{test}" for test in tests]
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write(json.dumps(words) + "\n")
+        self._server.stdin.flush()
+        status, output = json.loads(self._server.stdout.readline())
+        return status, output
 
 
 def first_failure(output: str) -> str:
@@ -66,22 +97,20 @@ def first_failure(output: str) -> str:
     return lines[0].split("tests/", 1)[1].split(" - ")[0]
 
 
-def caught_by(mistake: Mistake, tree: Path) -> str | None:
+def caught_by(mistake: Mistake, copy: Copy) -> str | None:
     """Make a mistake in a copy, try it, and take it out again.
 
     Returns:
         The first test that failed; None if none did, if they could not be collected, or took too long.
     """
-    path = tree / "src" / "mezzotint" / mistake.file
+    path = copy.module(mistake.file)
     right = path.read_text(encoding="utf-8")
     try:
         _write(path, mistake.source)
-        run = run_tests(tree, mistake.tests)
-    except subprocess.TimeoutExpired:
-        return None
+        status, output = copy.run_tests(mistake.tests)
     finally:
         _write(path, right)
-    return first_failure(run.stdout) if run.returncode == 1 else None
+    return first_failure(output) if status == 1 else None
 
 
 def _write(path: Path, text: str) -> None:
@@ -91,10 +120,10 @@ def _write(path: Path, text: str) -> None:
         compiled.unlink()
 
 
-def _check_right(tree: Path, tests: Sequence[str]) -> None:
+def _check_right(copy: Copy, tests: Sequence[str]) -> None:
     """Tests that fail without a mistake tell nothing."""
-    run = run_tests(tree, tests)
-    assert run.returncode == 0, f"tests fail without a mistake:\n{run.stdout[-4000:]}{run.stderr}"
+    status, output = copy.run_tests(tests)
+    assert status == 0, f"tests fail without a mistake:\n{output[-4000:]}"
 
 
 def try_all(mistakes: Sequence[Mistake], jobs: int, title: str) -> Iterator[str | None]:
@@ -109,19 +138,21 @@ def try_all(mistakes: Sequence[Mistake], jobs: int, title: str) -> Iterator[str 
         For each mistake, what :func:`caught_by` says.
     """
     tests = sorted({test for mistake in mistakes for test in mistake.tests})
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
-        trees = [copy_of(report.ROOT, Path(folder) / str(k)) for k in range(jobs)]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        copies = [stack.enter_context(Copy(folder / str(k))) for k in range(jobs)]
+        pool = stack.enter_context(ThreadPoolExecutor(jobs))
         shares = [tests[k::jobs] for k in range(jobs)]
-        list(pool.map(_check_right, trees[: len(tests)], shares))
-        free: SimpleQueue[Path] = SimpleQueue()
-        for tree in trees:
-            free.put(tree)
+        list(pool.map(_check_right, copies[: len(tests)], shares))
+        free: SimpleQueue[Copy] = SimpleQueue()
+        for copy in copies:
+            free.put(copy)
 
         def try_one(mistake: Mistake) -> str | None:
-            tree = free.get()
+            copy = free.get()
             try:
-                return caught_by(mistake, tree)
+                return caught_by(mistake, copy)
             finally:
-                free.put(tree)
+                free.put(copy)
 
         yield from tqdm(pool.map(try_one, mistakes), title, total=len(mistakes), unit="mistake")
