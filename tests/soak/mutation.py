@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
+from tqdm import tqdm
 
 from soak import report
 from soak.copies import Mistake, try_all
@@ -79,10 +80,12 @@ def attack(files: Sequence[str], count: int, seed: int, jobs: int) -> tuple[str,
     """
     everyone = [mutant for file in files for mutant in mutants(file)]
     chosen = random.Random(seed).sample(everyone, min(count, len(everyone)))
-    found = list(try_all(chosen, jobs, "mutants"))
-    survivors = sorted(
-        change(mutant) for mutant, test in zip(chosen, found, strict=True) if not test
-    )
+    survivors = []
+    for mutant, test in zip(chosen, try_all(chosen, jobs, "mutants"), strict=True):
+        if test is None:
+            survivors.append(change(mutant))
+            tqdm.write(f"survived: {' '.join(survivors[-1])}", file=sys.stderr)
+    survivors.sort()
     table = report.machine.table(["place", "right", "survivor"], survivors).replace("---:", "---")
     return (
         "## Mutation testing\n\n"
