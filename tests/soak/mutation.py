@@ -22,7 +22,7 @@ METRICS = ("test_metrics.py",)
 SAMPLERS = ("test_samplers.py",)
 SUBJECTS = {
     "diffusion/denoiser.py": ("test_guidance.py",),
-    "diffusion/level.py": ("test_parametrizations.py", "test_process.py"),
+    "diffusion/level.py": ("test_parametrizations.py", "test_process.py", "test_schedules.py"),
     "diffusion/likelihood.py": ("test_likelihood.py",),
     "diffusion/parametrizations.py": ("test_parametrizations.py",),
     "diffusion/process.py": ("test_process.py",),
