@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from common import Gaussian
+from mezzotint.diffusion.level import NoiseLevel
 from mezzotint.diffusion.likelihood import (
+    _cleanest,
+    _discrete_log_likelihood,
     bits_per_dimension,
     flow_bits,
     flow_log_likelihood,
@@ -69,6 +72,45 @@ def test_a_wrong_model_needs_more_bits() -> None:
         for std in (STD, 3 * STD)
     )
     assert wrong.mean() > right.mean() + 36 * 0.2
+
+
+def test_pixels_are_as_likely_as_their_share_of_the_256_values_near_by() -> None:
+    """Also where much of the image is gone, which would make a loose bound but a clear test."""
+    level = NoiseLevel(torch.tensor(0.6).double(), torch.tensor(0.03).double())
+    x0 = torch.tensor([0.0, 17.0, 255.0]).double() / 127.5 - 1
+    z = 0.6 * x0 + torch.tensor([0.01, -0.02, 0.03]).double()
+    values = torch.arange(256).double() / 127.5 - 1
+    expected = 0.0
+    for right, seen in zip(x0.tolist(), z.tolist(), strict=True):
+        near = (-((seen - 0.6 * values) / 0.03).square() / 2).exp()
+        expected += math.log(math.exp(-(((seen - 0.6 * right) / 0.03) ** 2) / 2) / near.sum())
+    found = _discrete_log_likelihood(x0.view(1, 1, 1, 3), level, z.view(1, 1, 1, 3))
+    assert found.item() == pytest.approx(expected)
+
+
+def test_no_bound_begins_before_the_first_step_of_a_table() -> None:
+    first = linear(10).log_snr(torch.tensor(0.1).double()).item()
+    assert _cleanest(linear(10), 100.0).item() == pytest.approx(first)
+    assert _cleanest(linear(10), first - 1).item() == pytest.approx(first - 1)
+    assert _cleanest(flow(), 100.0).item() == 100
+
+
+def test_errors_under_a_label_are_mean_squares() -> None:
+    class Off:
+        """Wrong by half of the label in every pixel."""
+
+        schedule = flow()
+
+        def __init__(self, images: torch.Tensor) -> None:
+            self.images = images
+
+        def __call__(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor) -> Prediction:
+            x0 = self.images + labels[:, None, None, None] / 2
+            return Prediction(x0, x0)
+
+    images = torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    errors = denoising_errors(Off(images), images, 4, torch.Generator().manual_seed(0), draws=3)
+    torch.testing.assert_close(errors, torch.tensor([0.0, 0.25, 1.0, 2.25]).expand(3, 4))
 
 
 def test_the_label_that_denoises_best_is_the_images_own() -> None:

@@ -8,7 +8,7 @@ import torch
 from mezzotint.evaluation.classification import accuracy, confusion_matrix, inception_score
 from mezzotint.evaluation.frechet import Moments, frechet_distance, merge, moments
 from mezzotint.evaluation.kid import kernel_distance
-from mezzotint.evaluation.memorization import nearest
+from mezzotint.evaluation.memorization import Neighbours, nearest
 from mezzotint.evaluation.precision_recall import precision_recall_density_coverage
 from mezzotint.evaluation.requirements import TooFewImages
 
@@ -138,9 +138,15 @@ def test_shuffled_labels_bring_accuracy_to_chance() -> None:
 def test_nearest_finds_the_copied_image_and_measures_in_levels_of_grey() -> None:
     source = torch.Generator().manual_seed(0)
     training = torch.randint(0, 250, (50, 1, 6, 6), generator=source).to(torch.uint8)
-    found = nearest(training[[7, 3]] + torch.tensor(4, dtype=torch.uint8), training)
-    assert found.index.tolist() == [7, 3]
-    torch.testing.assert_close(found.distance, torch.full((2,), 4.0), rtol=1e-3, atol=0)
+    found = nearest(training[[7, 0, 49]] + torch.tensor(4, dtype=torch.uint8), training)
+    assert found.index.tolist() == [7, 0, 49]
+    torch.testing.assert_close(found.distance, torch.full((3,), 4.0), rtol=1e-3, atol=0)
+
+
+def test_distances_to_neighbours_are_summed_up_by_their_quantiles() -> None:
+    order = torch.randperm(101, generator=torch.Generator().manual_seed(0))
+    summary = Neighbours(order + 3.0, order).summary()
+    assert summary == pytest.approx({"median": 53, "percentile_1": 4, "minimum": 3})
 
 
 def test_nearest_refuses_another_size() -> None:

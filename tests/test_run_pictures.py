@@ -13,7 +13,8 @@ from mezzotint import build, load
 from mezzotint.data import ImageData
 from mezzotint.recipe.presets import RECIPES, as_recipe
 from mezzotint.recipe.schema import Recipe
-from mezzotint.runs.train import train
+from mezzotint.runs.folder import RunFolder
+from mezzotint.runs.train import make_trainer, train
 from mezzotint.sampling import round_robin_labels
 from mezzotint.viz.grids import tile, to_pillow
 from models import random_model_file
@@ -96,3 +97,19 @@ def test_pictures_leave_torchs_own_generator_alone(tmp_path: Path) -> None:
     torch.manual_seed(5)
     train(small("digits", tmp_path), tmp_path / "run")
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_picture_leaves_the_networks_in_the_mode_they_were_in(
+    training: bool, ema: float, tmp_path: Path
+) -> None:
+    """Layers such as dropout, which a recipe's own network may have, would go on without learning."""
+    recipe = as_recipe(small("digits", tmp_path), {"training": {"ema": ema}})
+    trainer = make_trainer(recipe, tiny_data(40, size=SIZE))
+    networks = [trainer.state.network.train(training), trainer.state.sampling_network]
+    before = [module.training for network in networks for module in network.modules()]
+    with RunFolder(tmp_path / "run", recipe, trainer) as run:
+        run.draw(trainer.state)
+    assert [path.name for path in (tmp_path / "run" / "samples").iterdir()] == ["step-00000000.png"]
+    assert [module.training for network in networks for module in network.modules()] == before
