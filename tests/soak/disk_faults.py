@@ -123,8 +123,8 @@ def with_samples(folder: Path) -> None:
     """Images to measure, and images to measure against."""
     source = np.random.default_rng(2)
     for name in ("samples", "real"):
-        images = source.integers(0, 256, (30, 28, 28), np.uint8)
-        np.savez(folder / f"{name}.npz", images=images, labels=np.arange(30) % 10)
+        images = source.integers(0, 256, (100, 28, 28), np.uint8)
+        np.savez(folder / f"{name}.npz", images=images, labels=np.arange(100) % 10)
     (folder / "evaluation.json").write_text("{}")
 
 
