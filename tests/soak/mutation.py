@@ -88,7 +88,6 @@ def attack(files: Sequence[str], count: int, seed: int, jobs: int) -> tuple[str,
     survivors.sort()
     table = report.machine.table(["place", "right", "survivor"], survivors).replace("---:", "---")
     return (
-        "## Mutation testing\n\n"
         f"{len(chosen)} of the {len(everyone):,} mutants of {len(files)} modules were tried, chosen at"
         f" random; {len(survivors)} survived.\n\n{table}"
     ), []
@@ -106,7 +105,7 @@ def main() -> int:
     """Try as many mutants as are asked for."""
     given = options()
     files, count, seed, jobs = given.files, given.count, given.seed, given.jobs
-    return report.run("mutants", lambda: attack(files, count, seed, jobs), given.write)
+    return report.run("mutation", lambda: attack(files, count, seed, jobs), given.write)
 
 
 if __name__ == "__main__":
