@@ -2,11 +2,14 @@
 
 import argparse
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -96,7 +99,8 @@ def run(name: str, attack: Callable[[], tuple[str, Sequence[str]]], write: bool)
         f" {machine.describe()}.{broken}"
     )
     if write:
-        machine.write_section(name, text, PAGE)
+        with FileLock(Path(tempfile.gettempdir()) / "mezzotint-soak.lock"):
+            machine.write_section(name, text, PAGE)
     else:
         print(text)
     return 1 if failures else 0
