@@ -1,9 +1,9 @@
-# Verbs: demo, weights, bench, test, test-browser, test-slow, test-matrix, soak, lint, docs, notebooks, space, release,
-# gpu-wheels, gpu-check, clean. Each builds the environment it needs in .venv, but for gpu-check, which takes the torch that is there.
+# Verbs: demo, weights, bench, test, test-browser, test-slow, test-matrix, soak, mutation, lint, docs, notebooks, space,
+# release, gpu-wheels, gpu-check, clean. Each builds the environment it needs in .venv, but for gpu-check, which takes the torch that is there.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo weights bench test test-browser test-slow test-matrix soak lint docs notebooks space release gpu-wheels gpu-check clean
+.PHONY: demo weights bench test test-browser test-slow test-matrix soak mutation lint docs notebooks space release gpu-wheels gpu-check clean
 
 # A refinement for a model that was trained for three minutes only: a higher rate, more wrong labels, and a
 # little guidance kept.
@@ -66,6 +66,11 @@ test-matrix:
 SOAK ?=
 soak: .venv/installed
 	PYTHONPATH=tests $(BIN)/python -m soak --write $(SOAK)
+
+# Change the mathematics by one operator or number at a time, and look for what no test notices.
+mutation: .venv/installed
+	$(BIN)/pip install --quiet cosmic-ray==8.7.0
+	PYTHONPATH=tests $(BIN)/python -m soak.mutation --write
 
 lint: .venv/installed
 	$(BIN)/ruff check

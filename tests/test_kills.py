@@ -57,7 +57,7 @@ def test_one_of_two_processes_is_killed() -> None:
         ("cache of pictures", 40),
         *(
             pytest.param(command, 20, marks=pytest.mark.slow)
-            for command in ("train, save", "resume", "film", "download", "evaluate")
+            for command in ("train", "resume", "film", "download", "evaluate")
         ),
     ],
 )

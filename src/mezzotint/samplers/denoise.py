@@ -25,10 +25,9 @@ def denoise(
     shape: tuple[int, int, int],
     *,
     seed: int = 0,
-    batch: int | None = None,
     device: torch.device | str = "cpu",
 ) -> Iterator[Step]:
-    """Sample images, batch by batch.
+    """Sample images.
 
     Args:
         denoiser: the model.
@@ -38,15 +37,11 @@ def denoise(
         numbers: numbers of the images; the noise of image k depends only on ``seed`` and k.
         shape: (channels, height, width) of an image.
         seed: integer from 0 to 2**63 - 1.
-        batch: number of images to compute at once; None for all.
         device: device of the denoiser.
 
     Yields:
-        n + 1 steps for each batch in turn; the last one of a batch holds its images.
+        n + 1 steps; the last one holds the images.
     """
-    size = batch or len(numbers)
-    for start in range(0, len(numbers), size):
-        rows = slice(start, start + size)
-        noise = ImageNoise(seed, numbers[rows], shape, torch.device(device))
-        batch_labels = None if labels is None else labels[rows].to(device)
-        yield from sampler(denoiser, noise(), grid, batch_labels, noise)
+    noise = ImageNoise(seed, numbers, shape, torch.device(device))
+    labels = None if labels is None else labels.to(device)
+    yield from sampler(denoiser, noise(), grid, labels, noise)
