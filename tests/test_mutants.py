@@ -1,5 +1,6 @@
 """Damaged and hostile files: read, or refused in a line. `python -m soak.mutants` reads many more of them."""
 
+import errno
 import gzip
 import math
 import os
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mezzotint import loading
 from mezzotint.cli import main
 from mezzotint.data import Frame, open_data
-from mezzotint.data.decode import read_header
+from mezzotint.data.decode import read_header, read_picture
 from mezzotint.evaluation.features import load_classifier
 from mezzotint.recipe.fields import RecipeError
 from mezzotint.recipe.toml import from_toml
@@ -195,8 +197,23 @@ def test_a_picture_that_claims_too_many_pixels_is_refused_by_its_header(
         "<2sIHHIIiiHHIIiiII", b"BM", 54, 0, 0, 54, 40, *size, 1, 24, 0, 0, 0, 0, 0, 0
     )
     path.write_bytes(head)
-    with pytest.raises(ValueError, match=r"a\.bmp .* more than 67,108,864 pixels, or more than"):
+    with pytest.raises(ValueError, match=r"a\.bmp .* more than 134,217,728 pixels, or more than"):
         read_header(path)
+
+
+def test_a_picture_that_does_not_fit_into_memory_is_not_called_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGBA", (4, 4)).save(path)
+
+    def no_room(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "alpha_composite", no_room)
+    with pytest.raises(OSError, match=r"not enough memory: .*a\.png") as refused:
+        read_picture(path, 1, Frame(size=(4, 4)))
+    assert refused.value.errno == errno.ENOMEM
 
 
 def _model_with(path: Path, **changes: object) -> Path:

@@ -32,8 +32,6 @@ Reading = Callable[[bytes], object]
 
 
 USUAL = Limits()
-LARGE = Limits(memory=1280 * 2**20)
-"""What a picture may take: one of 64 million pixels is read, and held four times if parts are transparent."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +198,7 @@ def metrics(place: Path) -> list[Reading]:
 
 def _pictures(kind: str, ending: str, forge: Callable[[random.Random], bytes]) -> Format:
     seeds = functools.partial(good.pictures, kind)
-    return Format(seeds, functools.partial(picture, ending=ending), forge, limits=LARGE)
+    return Format(seeds, functools.partial(picture, ending=ending), forge)
 
 
 FORMATS: dict[str, Format] = {
@@ -211,7 +209,7 @@ FORMATS: dict[str, Format] = {
     "jpeg": _pictures("JPEG", ".jpg", forged_files.jpeg),
     "gif": _pictures("GIF", ".gif", forged_files.gif),
     "webp": _pictures("WebP", ".webp", forged_files.webp),
-    "zip": Format(good.zips, zips, forged_files.zips, limits=LARGE),
+    "zip": Format(good.zips, zips, forged_files.zips),
     "npz": Format(good.npz, npz, forged_files.npz),
     "weights": Format(good.weights, weights, forged_texts.weights),
     "manifest": Format(manifest_seeds, manifest, forged_texts.manifest),

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from . import report
 from .byte_changes import mutant
 from .confined import Attempt, Limits, verdicts
-from .hostile_formats import FORMATS, LARGE
+from .hostile_formats import FORMATS
 
 MEMORY = Path("/dev/shm")
 """A folder of files in memory, where the system has one: every mutant is written to a file."""
@@ -105,7 +105,7 @@ Each format's good files are changed at random (bits turned, parts cut out, repe
 file, numbers at the ends of their ranges), or forged to lie (sizes that are not there, bombs, deep nesting,
 names that lead out), and read as a user would have them read. Each is to be read, or refused in a line that
 says what is wrong, in {Limits().seconds:.0f} seconds of a processor and {Limits().memory // 2**20} MB of
-memory ({LARGE.memory // 2**20} MB for pictures); nothing reaches a network, and nothing is left half-written.
+memory; nothing reaches a network, and nothing is left half-written.
 Of command lines, `words`, there are a fifth as many, in {FORMATS["words"].limits.seconds:.0f} seconds each,
 and what they compute is stopped once it has begun."""
 

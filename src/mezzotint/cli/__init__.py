@@ -112,6 +112,10 @@ def _run(tokens: list[str], debug: bool) -> None:
         if debug:
             raise
         sys.exit(f"mezzotint: {_in_words(error)}")
+    except MemoryError:
+        if debug:
+            raise
+        sys.exit("mezzotint: there is not enough memory for this")
     except KeyboardInterrupt:
         sys.exit(130)
 

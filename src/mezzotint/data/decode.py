@@ -4,6 +4,7 @@ A broken picture is a ValueError that names it. A failure to read (no permission
 or network error) is the system's OSError, and says nothing about the picture.
 """
 
+import errno
 import math
 import warnings
 from collections.abc import Iterator
@@ -53,8 +54,8 @@ SUFFIXES = {
 }
 """Suffixes of pictures. A file with another suffix is one if Pillow recognizes its first bytes."""
 
-MOST_PIXELS = 2**26
-"""Pixels of a picture that is read, such as 8192 x 8192; more take gigabytes of memory, or claim to."""
+MOST_PIXELS = 2**27
+"""Pixels of a picture that is read, such as 16384 x 8192; more take gigabytes of memory, or claim to."""
 
 LONGEST_SIDE = 65_535
 """Pixels on a side of a picture that is read, as many as a JPEG can have."""
@@ -105,8 +106,8 @@ def _opened(source: Source) -> Iterator[Image.Image]:
             if math.prod(picture.size) > MOST_PIXELS or max(picture.size) > LONGEST_SIDE:
                 raise ValueError(TOO_LARGE)
             yield picture
-    except MemoryError:
-        raise
+    except MemoryError as error:  # which says nothing of the file
+        raise OSError(errno.ENOMEM, "not enough memory", printable(str(source))) from error
     except OSError as error:
         if error.errno is not None:  # from the system; those of Pillow have no number
             if error.filename is None:
@@ -165,7 +166,7 @@ def upright(picture: Image.Image, channels: int, background: int) -> Image.Image
         picture = picture.transpose(turn)
     mode = "L" if channels == 1 else "RGB"
     if picture.mode.startswith("I"):
-        values = np.asarray(picture).astype(np.int64)
+        values = np.asarray(picture)
         if values.max() >= 2**16 or values.min() < 0:
             raise ValueError(f"pictures of mode {picture.mode} are read up to 16 bits, not further")
         picture = Image.fromarray((values >> 8).astype(np.uint8))
