@@ -203,6 +203,48 @@ def test_a_kill_while_a_checkpoint_gives_way_to_another_of_its_step_loses_nothin
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+def test_a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one(
+    tmp_path: Path, trained: Trainer, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """A run would begin at step 0."""
+    save(tmp_path, trained, 5)
+
+    def refuse(path: Path) -> Iterator[Path]:
+        raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(OSError, match=os.strerror(code)):
+        latest_checkpoint(tmp_path, restore=False)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+def test_a_checkpoint_that_cannot_be_read_now_is_not_deleted_as_damaged(
+    tmp_path: Path,
+    trained: Trainer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: int,
+) -> None:
+    older = save(tmp_path, trained, 5)
+    newer = save(tmp_path, trained, 10)
+    read = Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path.parent == newer:
+            raise OSError(code, os.strerror(code), str(path))
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        capsys.readouterr()
+        save(tmp_path, trained, 15, keep=2)
+        assert f"{os.strerror(code)}" in capsys.readouterr().err
+        assert {older, newer} < set(tmp_path.iterdir())
+        assert latest_checkpoint(tmp_path) == tmp_path / "step-00000015"
+    loads(newer, 10)
+
+
 # --- Damage.
 
 

@@ -6,6 +6,7 @@ atomically: the folder is complete or does not exist.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from .state import TrainingState
 MODEL = "model.safetensors"
 STATE = "state.safetensors"
 MANIFEST = "manifest.json"
+
+
+_STEP = re.compile(r"step-(\d+)", re.ASCII)
 
 
 def save_checkpoint(
@@ -100,10 +104,16 @@ def prune(newest: Path, keep: int) -> None:
 
 
 def all_checkpoints(folder: Path) -> list[Path]:
-    """All checkpoints in a folder, damaged ones too, newest first."""
-    paths = (
-        p for p in folder.glob("step-*") if p.name.removeprefix("step-").isdecimal() and p.is_dir()
-    )
+    """All checkpoints in a folder, damaged ones too, newest first.
+
+    Raises:
+        OSError: if the folder is there and cannot be read, which does not mean that it is empty.
+    """
+    try:
+        entries = list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    paths = [p for p in entries if _STEP.fullmatch(p.name) and p.is_dir()]
     return sorted(paths, key=_step, reverse=True)
 
 
