@@ -1,9 +1,9 @@
-# Verbs: demo, weights, bench, test, test-browser, test-slow, test-matrix, soak, mutation, lint, docs, notebooks, space,
-# release, gpu-wheels, gpu-check, clean. Each builds the environment it needs in .venv, but for gpu-check, which takes the torch that is there.
+# Verbs: demo, weights, bench, test, test-browser, test-commands, test-slow, test-matrix, soak, mutation,
+# lint, docs, notebooks, space, release, gpu-wheels, gpu-check, clean. Each builds the environment it needs in .venv, but for gpu-check, which takes the torch that is there.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo weights bench test test-browser test-slow test-matrix soak mutation lint docs notebooks space release gpu-wheels gpu-check clean
+.PHONY: demo weights bench test test-browser test-commands test-slow test-matrix soak mutation lint docs notebooks space release gpu-wheels gpu-check clean
 
 # A refinement for a model that was trained for three minutes only: a higher rate, more wrong labels, and a
 # little guidance kept.
@@ -51,6 +51,10 @@ test: .venv/installed
 # The pages in a real browser (chromium); without one, the tests say that they are skipped.
 test-browser: .venv/installed
 	$(BIN)/pytest tests/test_browser.py -m slow -n 0 -rs --show-capture=no
+
+# Slow tests that continuous integration runs: the README's commands, several processes, kills.
+test-commands: .venv/installed
+	$(BIN)/pytest tests/test_readme.py tests/test_processes.py tests/test_kills.py -m slow
 
 test-slow: .venv/installed
 	$(BIN)/pytest -m slow -n 0

@@ -97,7 +97,7 @@ def gradients(balance: str = "none", sharding: str = "none") -> dict[str, Tensor
     return found
 
 
-@pytest.mark.parametrize("sharding", ["none", "full"])
+@pytest.mark.parametrize("sharding", ["none", pytest.param("full", marks=pytest.mark.slow)])
 def test_two_processes_compute_the_gradients_of_one(tmp_path: Path, sharding: str) -> None:
     script = tmp_path / "worker.py"
     tests = str(Path(__file__).parent)
@@ -125,7 +125,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("sharding", "optimizer"),
-    [("none", "muon"), ("full", "muon"), pytest.param("full", "adamw", marks=pytest.mark.slow)],
+    [
+        ("full", "muon"),
+        *(
+            pytest.param(*kind, marks=pytest.mark.slow)
+            for kind in [("none", "muon"), ("full", "adamw")]
+        ),
+    ],
 )
 def test_a_run_on_two_processes_writes_once_and_resumes_with_the_same_bits(
     tmp_path: Path, data: Path, sharding: str, optimizer: str
@@ -172,7 +178,8 @@ def test_two_processes_say_together_what_is_left_of_a_run(
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
-@pytest.mark.parametrize("few_step", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("few_step", [False, True])
 def test_two_processes_refine_and_resume_with_the_same_bits(
     tmp_path: Path, data: Path, few_step: bool
 ) -> None:
@@ -251,7 +258,7 @@ if is_main():
 """
 
 
-@pytest.mark.parametrize("world", [2, 4])
+@pytest.mark.parametrize("world", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_several_processes_draw_the_images_of_one(world: int, tmp_path: Path) -> None:
     """21 images: a share that does not come out even."""
     path = random_model_file(tmp_path / "model.safetensors", tiny_recipe(), size=8)

@@ -42,6 +42,7 @@ def quick(tokens: list[str]) -> list[str]:
     return [*tokens, *SMALL.get(tokens[0], []), *SMALLER.get(" ".join(tokens[:2]), [])]
 
 
+@pytest.mark.slow  # continuous integration runs it
 def test_the_commands_run_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
