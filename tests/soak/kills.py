@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from mezzotint.cli import main as command_line
 from mezzotint.training import trainer
-from mezzotint.training.checkpoint import read_manifest
+from mezzotint.training.checkpoint import checkpoint_name, read_manifest
 
 from . import disk, report, tiny_runs
 from .disk import Fault, Outcome
@@ -85,8 +85,10 @@ class Subject:
         Raises:
             Broken: if a checkpoint is half there, a command fails, or the end differs.
         """
+        stopped = False
         for _ in range(dice.randint(2, 5)):
             ended, killed = self._kill(dice)
+            stopped = stopped or killed == ENDINGS[2]
             self._check_checkpoints()
             if ended.status == 0:
                 yield ENDINGS[3]
@@ -95,9 +97,25 @@ class Subject:
         last = self._train("run", Fault.NONE)
         if last.status:
             raise Broken(f"the last resume ended with {last.status}: {last.output[-500:]}")
-        if names := tiny_runs.differences(self.folder / "run", self.unbroken):
+        names = tiny_runs.differences(self.folder / "run", self.unbroken)
+        if stopped:
+            names = self._but_earlier_checkpoints(names)
+        if names:
             raise Broken(f"the end differs in {', '.join(names)}")
         shutil.rmtree(self.folder / "run")
+
+    def _but_earlier_checkpoints(self, names: list[str]) -> list[str]:
+        """The names without those of earlier checkpoints: a run that is stopped by a signal saves one then.
+
+        There are as many as in an unbroken run.
+        """
+        folders = [name for name, content in self.unbroken.items() if content == "folder"]
+        expected = [name for name in folders if name.startswith("checkpoints/")]
+        if len(list((self.folder / "run" / "checkpoints").iterdir())) != len(expected):
+            raise Broken("the number of checkpoints differs")
+        earlier = [name for name in names if name.startswith("checkpoints/step-")]
+        last = f"checkpoints/{checkpoint_name(tiny_runs.STEPS)}"
+        return [name for name in names if name not in earlier or name.startswith(last)]
 
     def _kill(self, dice: random.Random) -> tuple[Outcome, str]:
         moment = dice.uniform(0, self.seconds)
@@ -160,7 +178,8 @@ def attack(count: int, seed: int, kinds: list[str]) -> tuple[str, list[str]]:
     text = (
         f"## Kills\n\n{count} trainings of {tiny_runs.STEPS} steps, each killed or stopped two to five times"
         " and resumed after each. After every kill, each checkpoint is whole or absent. In the end, every"
-        " file of the run has the SHA-256 of that of an unbroken run (weights, moving average, moments,"
+        " file of the run (but an earlier checkpoint, which a signal causes to be saved at its step)"
+        " has the SHA-256 of that of an unbroken run (weights, moving average, moments,"
         " scaler, critic, samples, recipe; metrics but for the images per second), and there is no file"
         " more.\n\n"
         f"{tally.table('training')}"
