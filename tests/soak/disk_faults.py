@@ -298,7 +298,10 @@ def _is_named(name: str, output: str) -> bool:
 
 
 def _content(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file by its name; of metrics, without times."""
+    """The SHA-256 of each file by its name; of metrics, without times.
+
+    Locks are left out: without one, nobody waits, and that is all.
+    """
     content = {}
     for path in sorted(folder.rglob("*")):
         if path.name == "checkpoints":
@@ -307,6 +310,8 @@ def _content(folder: Path) -> dict[str, str]:
                 for name, digest in tiny_runs.result(path).items()
             }
         name = str(path.relative_to(folder))
+        if path.suffix == ".lock":
+            continue
         if path.name == "metrics.jsonl":
             content[name] = tiny_runs.result(path.parent)[path.name]
         else:
