@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import tomllib
@@ -113,6 +114,7 @@ def python(*arguments, cwd):
 def test_no_help_loads_torch(folder):
     code = f"""
 import sys
+from mezzotint import cli
 from mezzotint.cli import main
 for words in [["--help"], ["--version"], *([verb, "--help"] for verb in {list(VERBS)})]:
     try:
@@ -771,3 +773,22 @@ def test_completion_knows_every_verb_and_its_flags(shell: Any) -> None:
     script = make_app(["--install-completion"]).generate_completion(shell=shell)
     for word in (*VERBS, "label-dropout", "stages", "beta", "guidance"):
         assert word in script, word
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_compiled_code_makes_an_error_of_is_a_signal_still(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
+    """Torch says then that it "could not determine the shape of object type"."""
+
+    def app(tokens: list[str]) -> None:
+        try:
+            os.kill(os.getpid(), number)
+        except (KeyboardInterrupt, SystemExit):
+            raise ValueError("could not determine the shape of object type") from None
+
+    monkeypatch.setattr("mezzotint.cli.make_app", lambda tokens: app)
+    with pytest.raises(SystemExit) as ended:
+        main(["sample"])
+    assert ended.value.code == 128 + number
+    assert capsys.readouterr().err == ""

@@ -10,7 +10,7 @@ from cyclopts import App, Group
 
 from .. import __version__
 from ..utils.console import in_a_line, one_line, safe_streams
-from ..utils.signals import exit_on_signal
+from ..utils.signals import StopRequest, exit_on_signal
 
 HELP = """Train class-conditional diffusion models on small images, and sample from them.
 
@@ -101,16 +101,18 @@ def main(tokens: Sequence[str] | None = None) -> None:
     tokens = list(sys.argv[1:] if tokens is None else tokens)
     debug = DEBUG in tokens or bool(os.environ.get("MEZZOTINT_DEBUG"))
     tokens = [token for token in tokens if token != DEBUG]
-    with safe_streams(), exit_on_signal():
-        _run(tokens, debug)
+    with safe_streams(), exit_on_signal() as request:
+        _run(tokens, debug, request)
 
 
-def _run(tokens: list[str], debug: bool) -> None:
+def _run(tokens: list[str], debug: bool, request: StopRequest) -> None:
     try:
         make_app(tokens)(tokens)
     except (ValueError, ModuleNotFoundError, OSError) as error:
         if debug:
             raise
+        if request.received is not None:
+            sys.exit(128 + request.received)
         sys.exit(f"mezzotint: {_in_words(error)}")
     except MemoryError:
         if debug:

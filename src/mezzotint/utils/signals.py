@@ -40,19 +40,28 @@ def stop_on_signal() -> Iterator[StopRequest]:
 
 
 @contextmanager
-def exit_on_signal() -> Iterator[None]:
+def exit_on_signal() -> Iterator[StopRequest]:
     """Within the block, SIGTERM and SIGHUP end the program as an error does: what is half-written is removed.
 
     The status is 128 and the number of the signal. Where a signal is handled or ignored already, it stays so.
+
+    Yields:
+        The signal that was received, SIGINT too. The exception that a signal raises may be lost in compiled
+        code, which raises another one.
     """
+    request = StopRequest()
 
     def leave(number: int, restore: Callable[[], None]) -> None:
+        request.received = signal.Signals(number)
         restore()
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         sys.exit(128 + number)
 
-    usual = [n for n in (signal.SIGTERM, *_hangup()) if signal.getsignal(n) == signal.SIG_DFL]
-    with _handled(usual, leave):
-        yield
+    defaults = (signal.SIG_DFL, signal.default_int_handler)
+    numbers = (signal.SIGINT, signal.SIGTERM, *_hangup())
+    with _handled([n for n in numbers if signal.getsignal(n) in defaults], leave):
+        yield request
 
 
 def _hangup() -> list[signal.Signals]:
