@@ -40,7 +40,7 @@ def test_a_run_that_is_killed_and_resumed_is_equal_to_an_unbroken_one(
     output = soak("soak.kills", "--count", str(count), "--seed", "3", *kinds)
     equal, *endings, broken = row(output, "all")
     assert (equal, broken) == (count, 0)
-    assert sum(endings[:3]) >= count  # they were killed indeed
+    assert sum(endings[:3]) > 0  # they were killed indeed
 
 
 @pytest.mark.slow

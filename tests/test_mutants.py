@@ -56,7 +56,7 @@ def _break(index: int) -> str:
     if index == 2:
         raise ValueError("two\nlines")
     if index == 3:
-        bytearray(2**28)
+        bytearray(2**40)  # more than was freed before
     if index == 4:
         while True:
             math.sqrt(2)

@@ -2,6 +2,7 @@
 
 import math
 import string
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -29,6 +30,14 @@ settings.register_profile("laws", derandomize=True, deadline=None, max_examples=
 settings.load_profile("laws")
 
 seeds = st.integers(0, 2**31)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def with_denormals() -> Iterator[None]:
+    """What other tests prepared for speed is undone: hypothesis asks for all numbers that there are."""
+    torch.set_flush_denormal(False)
+    yield
+    torch.set_flush_denormal(True)
 
 
 @st.composite

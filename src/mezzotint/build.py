@@ -1,13 +1,15 @@
 """Construction of the parts that the sections of a recipe describe."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .data import Frame, ImageData, ImageSpec, Split, open_data
 from .diffusion.denoiser import NetworkDenoiser
@@ -131,7 +133,7 @@ def trained_denoiser(
         ValueError: if the weights do not fit the network.
     """
     try:
-        with torch.device("meta"):  # a recipe may claim a network that no memory holds
+        with shapes_alone():  # a recipe may claim a network that no memory holds
             check_weights(make_network(recipe.net, spec), tensors)
     except RuntimeError as error:
         raise ValueError(f"the network of the recipe cannot be made: {error}") from error
@@ -140,6 +142,28 @@ def trained_denoiser(
     network.load_state_dict(tensors)
     network = place(network.eval().requires_grad_(False), device)
     return make_denoiser(recipe.diffusion, network)
+
+
+@contextmanager
+def shapes_alone() -> Iterator[None]:
+    """Networks that are made in the block have shapes and no values, so that they take no memory."""
+    with torch.device("meta"), _Uninitialized():
+        yield
+
+
+class _Uninitialized(TorchFunctionMode):
+    """Leaves out the initialization of weights, which takes a second on the meta device, in imports of torch."""
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def check_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:

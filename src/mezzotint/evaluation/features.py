@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from ..build import check_weights
+from ..build import check_weights, shapes_alone
 from ..data import ImageData
 from ..registry import CLASSIFIERS
 from ..utils import pixels
@@ -93,7 +93,7 @@ def load_classifier(name: str | Path, device: torch.device | None = None) -> Cla
     try:
         card = parse_json(metadata["classifier"])
         spec = parse_spec(card)
-        with torch.device("meta"):  # a file may claim a network that no memory holds
+        with shapes_alone():  # a file may claim a network that no memory holds
             check_weights(CLASSIFIERS[card["kind"]](spec.channels, len(spec.classes)), tensors)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is a damaged classifier: {error!r}") from error

@@ -26,7 +26,7 @@ class Sinusoids(nn.Module):
         super().__init__()
         if width < 2 or width % 2:
             raise ValueError(f"a sinusoidal embedding needs an even width, not {width}")
-        frequencies = 10_000.0 ** (-torch.arange(0, width, 2) / width)
+        frequencies = 10_000.0 ** (-torch.arange(0, width, 2, device="cpu") / width)
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     def forward(self, steps: Real[Tensor, " batch"]) -> Float[Tensor, "batch width"]:

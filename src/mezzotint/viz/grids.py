@@ -2,7 +2,7 @@
 
 import io
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -58,7 +58,7 @@ def to_pillow(image: UInt8[Tensor, "channels height width"], scale: int = 1) -> 
 
 
 def save_picture(
-    picture: Image.Image, path: Path | IO[bytes], format: str = "PNG", **settings: Any
+    picture: Image.Image, path: Path | io.BytesIO, format: str = "PNG", **settings: Any
 ) -> None:
     """Write a picture as a whole.
 

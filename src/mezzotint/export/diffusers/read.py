@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ... import build, weights
 from ...data.images import ImageSpec
 from ...recipe.schema import Recipe
@@ -32,7 +30,7 @@ def import_diffusers(folder: Path, out: Path) -> None:
         if strange:
             raise ValueError(f"there is a tensor {strange[0]}")
         tensors = {name.removeprefix(PREFIX): named[name] for name in named}
-        with torch.device("meta"):
+        with build.shapes_alone():
             build.check_weights(build.make_network(recipe.net, spec), tensors)
         network = build.make_network(recipe.net, spec)
         network.load_state_dict(tensors)
