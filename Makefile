@@ -52,9 +52,9 @@ test: .venv/installed
 test-browser: .venv/installed
 	$(BIN)/pytest tests/test_browser.py -m slow -n 0 -rs --show-capture=no
 
-# Slow tests that continuous integration runs: the README's commands, several processes, kills.
+# Slow tests that continuous integration runs: the README's commands, examples, several processes, kills.
 test-commands: .venv/installed
-	$(BIN)/pytest tests/test_readme.py tests/test_processes.py tests/test_kills.py -m slow
+	$(BIN)/pytest tests/test_readme.py tests/test_examples.py tests/test_processes.py tests/test_kills.py -m slow
 
 test-slow: .venv/installed
 	$(BIN)/pytest -m slow -n 0

@@ -183,6 +183,7 @@ def test_likelihood_and_classification_stay_on_the_device(labelled: bool) -> Non
     assert denoising_errors(denoiser, x0, 10, source, draws=2).shape == (2, 10)
 
 
+@pytest.mark.slow
 def test_an_evaluation_asks_the_model_on_its_device() -> None:
     model = meta_model(recipe_for("heun"))
     rows = torch.arange(16)

@@ -28,6 +28,7 @@ def run(name: str, folder: Path, *words: str) -> str:
     return made.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "words", "picture"),
     [("own_network.py", ["3"], "own-network.png"), ("own_sampler.py", [], "own-sampler.png")],
@@ -41,6 +42,7 @@ def test_an_example_draws_ten_digits(
     assert drawn.std() > 10
 
 
+@pytest.mark.slow
 def test_an_objective_of_ones_own_is_trained_in_a_loop_of_ones_own(tmp_path: Path) -> None:
     assert run("own_objective.py", tmp_path, "3").startswith("step 3: loss ")
 

@@ -554,6 +554,7 @@ print(find_weights("hf:me/digits"))
 """
 
 
+@pytest.mark.slow
 def test_no_standard_error_is_needed(hub: Hub, run: Path, tmp_path: Path) -> None:
     from machines import environment as machine
     from machines import run as process
@@ -566,6 +567,7 @@ def test_no_standard_error_is_needed(hub: Hub, run: Path, tmp_path: Path) -> Non
     assert Path(path).read_bytes() == (run / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_command_line_in_a_process_of_its_own(hub: Hub, run: Path, tmp_path: Path) -> None:
     settings = environment(hub, tmp_path)
     ran = mezzo("push", str(run), "me/digits", folder=tmp_path, env=settings)

@@ -27,11 +27,12 @@ def row(output: str, name: str) -> list[int]:
     return [int(cell) for cell in lines[-1].split("|")[2:-1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "kinds"),
     [
         pytest.param(2, ["--kinds", "denoising, adamw"], id="few"),
-        pytest.param(20, [], id="all", marks=pytest.mark.slow),
+        pytest.param(20, [], id="all"),
     ],
 )
 def test_a_run_that_is_killed_and_resumed_is_equal_to_an_unbroken_one(
@@ -50,14 +51,13 @@ def test_one_of_two_processes_is_killed() -> None:
     assert (sum(endings), broken) == (3, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "every"),
     [
         ("sample", 9),
-        *(
-            pytest.param(command, 20, marks=pytest.mark.slow)
-            for command in ("cache of pictures", "train", "resume", "film", "download", "evaluate")
-        ),
+        *((command, 40) for command in ("cache of pictures", "download", "film", "evaluate")),
+        *((command, 60) for command in ("train", "resume")),
     ],
 )
 def test_any_operation_on_a_file_may_fail(command: str, every: int) -> None:

@@ -62,6 +62,7 @@ def works_or_names_a_variable(ran: "subprocess.CompletedProcess[str]") -> None:
         assert "HOME" in ran.stderr, ran.stderr  # or XDG_CACHE_HOME
 
 
+@pytest.mark.slow
 def test_d54_no_home_and_no_entry_for_the_user(tmp_path: Path) -> None:
     pictures(tmp_path / "pics")
     tmp_path.chmod(0o777)
@@ -84,6 +85,7 @@ def test_d54_a_home_where_nothing_can_be_written(kind: str, name: str, tmp_path:
     works_or_names_a_variable(stranger([*COMMAND, "doctor", "folder:pics"], tmp_path, **changes))
 
 
+@pytest.mark.slow
 def test_d54_a_relative_cache_folder_is_none(tmp_path: Path) -> None:
     """By the XDG specification relative paths are ignored. Nothing is written where one happens to be."""
     pictures(tmp_path / "pics")

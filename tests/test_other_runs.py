@@ -154,6 +154,7 @@ def both(folder: Path, *words: str) -> list["subprocess.CompletedProcess[str]"]:
         return [ended(first), ended(second)]
 
 
+@pytest.mark.slow
 def test_d59_two_runs_that_begin_in_one_second_have_two_folders(tmp_path: Path) -> None:
     ran = both(tmp_path)
     assert [r.returncode for r in ran] == [0, 0], [r.stderr for r in ran]

@@ -153,6 +153,7 @@ def test_d52_words_for_a_reader_that_is_gone(
     assert status in SILENT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_d52_doctor_for_a_reader_that_is_gone(unbuffered: bool, tmp_path: Path) -> None:
     pictures(tmp_path / "pics")
@@ -444,6 +445,7 @@ def test_d61_a_hangup_in_an_evaluation_leaves_no_half(measures: list[str], tmp_p
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.slow
 def test_d52_a_pipe_that_is_gone_and_a_full_disk_are_told_apart(tmp_path: Path) -> None:
     """A reader that leaves is status 141; what a full disk loses is an error."""
     words = [sys.executable, "-m", "mezzotint", "info", "digits-fast"]

@@ -123,6 +123,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sharding", "optimizer"),
     [
@@ -216,6 +217,7 @@ def test_two_processes_refine_and_resume_with_the_same_bits(
             assert critics[0] > 0
 
 
+@pytest.mark.slow
 def test_a_batch_that_two_cannot_share_equally_is_refused_by_both_at_once(
     tmp_path: Path, data: Path
 ) -> None:
@@ -227,6 +229,7 @@ def test_a_batch_that_two_cannot_share_equally_is_refused_by_both_at_once(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_pairs_that_two_cannot_share_equally_are_refused_by_both_at_once(
     tmp_path: Path, data: Path
 ) -> None:
@@ -258,6 +261,7 @@ if is_main():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_several_processes_draw_the_images_of_one(world: int, tmp_path: Path) -> None:
     """21 images: a share that does not come out even."""

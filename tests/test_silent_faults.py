@@ -560,6 +560,7 @@ def test_what_a_run_began_from_cannot_change_on_resume(
         train(other, resume=run, changes="allow")
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_on_disk_before_it_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -152,7 +152,7 @@ def shapes_alone() -> Iterator[None]:
 
 
 class _Uninitialized(TorchFunctionMode):
-    """Leaves out the initialization of weights, which takes a second on the meta device, in imports of torch."""
+    """Leaves out the initialization of weights, which on the meta device takes a second of imports."""
 
     def __torch_function__(
         self,
