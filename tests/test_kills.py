@@ -65,7 +65,7 @@ def test_any_operation_on_a_file_may_fail(command: str, every: int) -> None:
     unharmed, warned, refused, killed, broken = row(output, "all")
     assert broken == 0
     assert refused > 0 < killed
-    assert unharmed + warned + refused + killed > 5
+    assert unharmed + warned + refused + killed > 3
 
 
 @pytest.mark.slow

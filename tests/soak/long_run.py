@@ -113,7 +113,8 @@ def watch(folder: Path, steps: int, pause: float) -> tuple[list[Reading], int]:
         with tqdm(total=steps, desc="steps", unit="step") as bar:
             while process.poll() is None:
                 time.sleep(pause)
-                if reading := read(process.pid, folder / "run"):
+                reading = read(process.pid, folder / "run")
+                if reading and reading.step < steps:  # after the last step, pictures are drawn
                     readings.append(reading)
                     bar.update(reading.step - bar.n)
     return readings, process.returncode
