@@ -50,7 +50,7 @@ test: .venv/installed
 
 # The pages in a real browser (chromium); without one, the tests say that they are skipped.
 test-browser: .venv/installed
-	$(BIN)/pytest tests/test_browser.py -m slow -n 0 -rs --show-capture=no
+	$(BIN)/pytest tests/test_browser*.py -m slow -n 0 -rs --show-capture=no
 
 # Slow tests that continuous integration runs: the README's commands, examples, several processes, kills.
 test-commands: .venv/installed

@@ -24,6 +24,9 @@ from . import report, tiny_runs
 SLOPE = 100.0
 """Bytes a step by which memory may grow, over the second half of a run."""
 
+WARM_UP = 2e6
+"""Bytes that do not count: of a short run, all may be that allocators fill up."""
+
 WARM = 0.25
 """Share of the run that is left out: allocators and caches fill up."""
 
@@ -136,7 +139,8 @@ def judge(readings: list[Reading], status: int) -> list[str]:
         failures.append(f"the training ended with {status}")
     if len(readings) < 8:
         return [*failures, f"only {len(readings)} readings"]
-    if (growth := slope(readings, "memory")) > SLOPE:
+    growth = slope(readings, "memory")
+    if growth > SLOPE and growth * readings[-1].step > WARM_UP:
         failures.append(f"memory grows by {growth:.0f} bytes a step")
     late = [reading for reading in readings if reading.step >= WARM * readings[-1].step]
     if max(r.handles for r in late) > max(r.handles for r in readings[: len(readings) // 2]) + 2:
