@@ -37,6 +37,7 @@ from models import random_model_file
 
 from . import disk, report, tiny_runs
 from .disk import WORDS, Fault, Outcome
+from .report import Broken
 
 UNHARMED = "done as if nothing were"
 WARNED = "done, with a warning"
@@ -44,10 +45,6 @@ REFUSED = "failed in words"
 KILLED = "killed"
 
 FAULTS = [Fault.FULL, Fault.IO, Fault.SHORT, Fault.PERMISSION, Fault.KILL]
-
-
-class Broken(Exception):
-    """A promise that was not kept."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from mezzotint.training.checkpoint import checkpoint_name, read_manifest
 
 from . import disk, report, tiny_runs
 from .disk import Fault, Outcome
+from .report import Broken
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -35,10 +36,6 @@ _PICK = trainer.pick_precision
 def _picks(precision: torch.dtype) -> Callable[..., torch.dtype]:
     """What picks this precision."""
     return lambda wanted, processor: precision
-
-
-class Broken(Exception):
-    """A promise that was not kept."""
 
 
 class Subject:

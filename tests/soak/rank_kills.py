@@ -23,6 +23,7 @@ from mezzotint.training.checkpoint import read_manifest
 
 from . import disk, report, tiny_runs
 from .disk import Fault
+from .report import Broken
 
 KINDS = {
     "copies": ("denoising, muon", "none"),
@@ -36,10 +37,6 @@ PATIENCE = 300
 
 OPERATIONS = 150
 """About as many operations on files as the first process has."""
-
-
-class Broken(Exception):
-    """A promise that was not kept."""
 
 
 @dataclass

@@ -18,6 +18,10 @@ import machine  # noqa: E402
 PAGE = ROOT / "docs" / "reliability.md"
 
 
+class Broken(Exception):
+    """A promise that was not kept."""
+
+
 @dataclass
 class Tally:
     """How often each outcome was seen, in a row for each kind of attack.

@@ -8,6 +8,7 @@ atomically: the folder is complete or does not exist.
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ def prune(newest: Path, keep: int) -> None:
     folder = newest.parent
     try:
         others = [path for path in all_checkpoints(folder) if path != newest]
-        valid = [path for path in others if read_manifest(path) is not None][: keep - 1]
+        whole = (path for path in others if read_manifest(path) is not None)
+        valid = list(islice(whole, keep - 1))  # older ones need not be read
         if len(valid) == keep - 1:
             for path in others:
                 if path not in valid:
