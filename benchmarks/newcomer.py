@@ -10,7 +10,6 @@ import argparse
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -56,7 +55,7 @@ def studio(folder: Path) -> Iterator[tuple[str, float]]:
         address = process.stdout.readline().split()[0]
         yield address, time.perf_counter() - start
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # a job in the background ignores SIGINT
         process.wait(timeout=30)
 
 
