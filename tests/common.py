@@ -52,6 +52,7 @@ def tiny_recipe(**changes: Any) -> Recipe:
                     "warmup": 2,
                     "sample_every": 0,
                     "log_every": 1,
+                    "precision": "fp32",
                 },
                 "sampling": {"sampler": "heun", "steps": 3},
             },

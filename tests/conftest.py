@@ -1,5 +1,7 @@
 """One thread per worker, and the annotated shapes of the mathematics checked at run time."""
 
+import os
+import signal
 from pathlib import Path
 
 import jaxtyping
@@ -10,6 +12,11 @@ CHECKED = ["diffusion", "objectives", "nets", "samplers", "utils.pixels", "viz"]
 jaxtyping.install_import_hook([f"mezzotint.{name}" for name in CHECKED], "typecheck.check")
 
 torch.set_num_threads(1)
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's job in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+os.environ["MEZZOTINT_WITHOUT"] = "bf16"  # a timing never decides a test; subprocesses inherit it
 
 REFERENCE = Path(__file__).parent / "reference"
 

@@ -54,6 +54,7 @@ def environment(folder: Path, **changes: str | None) -> dict[str, str]:
     own = {
         "PYTHONPATH": str(SOURCE),
         "OMP_NUM_THREADS": "1",
+        "MEZZOTINT_WITHOUT": "bf16",
         "XDG_CACHE_HOME": str(folder / "cache"),
         "COLUMNS": "200",
     }

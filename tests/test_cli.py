@@ -544,7 +544,7 @@ def test_import_converts_the_originals_checkpoint(tmp_path, cli):
         "train digits-fast --teacher nowhere",
         "train --fit pad",
         "train --schedule linear",
-        "train --precision bf16",
+        "train --precision fp16",
         "train --resume nowhere",
         "train --groups 5",
         "train --size 30",

@@ -227,7 +227,7 @@ REFUSED: dict[str, Words] = {
     "heads": lambda work: train_words(work, heads="3"),
     "out there": with_folder,
     "out below a file": with_file,
-    "precision": lambda work: [*train_words(work), "--precision", "bf16"],
+    "precision": lambda work: [*train_words(work), "--precision", "fp16"],
     "tracker": lambda work: [*train_words(work), "--tracker", "trackio"],
     "weight decay": lambda work: [*train_words(work), "--optimizer=adam", "--weight-decay=1"],
     "grid": lambda work: [*train_words(work), "--grid", "karras:rho=-1"],

@@ -19,7 +19,7 @@ def test_orthogonalizing_keeps_the_singular_vectors_and_evens_the_values(
     rows: int, columns: int
 ) -> None:
     matrices = random(3, rows, columns)
-    made = orthogonalize(matrices)
+    (made,) = orthogonalize([matrices])
     left, _, right = torch.linalg.svd(matrices, full_matrices=False)
     inside = left.mT @ made @ right.mT  # diagonal, were it exact
     values = inside.diagonal(dim1=1, dim2=2)
@@ -33,8 +33,36 @@ def test_orthogonalizing_keeps_the_singular_vectors_and_evens_the_values(
 
 def test_scale_does_not_matter_and_zero_stays_zero() -> None:
     x = random(1, 8, 20)
-    torch.testing.assert_close(orthogonalize(1e3 * x), orthogonalize(x), rtol=1e-3, atol=1e-4)
-    assert (orthogonalize(torch.zeros(1, 8, 20)) == 0).all()
+    torch.testing.assert_close(orthogonalize([1e3 * x]), orthogonalize([x]), rtol=1e-3, atol=1e-4)
+    assert (orthogonalize([torch.zeros(1, 8, 20)])[0] == 0).all()
+
+
+def one_by_one(matrix: Tensor) -> Tensor:
+    """The steps as they are published, on the whole matrix."""
+    x = (matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix).double()
+    x = x / x.norm()
+    for _ in range(5):
+        gram = x @ x.mT
+        x = 3.4445 * x - (4.7750 * gram - 2.0315 * gram @ gram) @ x
+    return (x.mT if matrix.shape[0] > matrix.shape[1] else x).float()
+
+
+def test_matrices_of_all_shapes_at_once_are_those_of_the_published_steps() -> None:
+    """Tall, wide and square ones."""
+    shapes = [(3, 16, 16), (2, 16, 144), (1, 96, 16), (2, 16, 24)]
+    stacks = [random(*shape, seed=k) for k, shape in enumerate(shapes)]
+    for stack, made in zip(stacks, orthogonalize(stacks), strict=True):
+        expected = torch.stack([one_by_one(matrix) for matrix in stack])
+        torch.testing.assert_close(made, expected, rtol=1e-3, atol=2e-4)
+
+
+def test_small_singular_values_are_raised_as_the_published_steps_raise_them() -> None:
+    """Squared, a value of 1e-3 is 1e-6, near the precision of the sum that the square matrix holds."""
+    left, _, right = torch.linalg.svd(random(1, 24, 60), full_matrices=False)
+    matrix = left @ torch.diag_embed(torch.logspace(0, -3, 24))[None] @ right
+    torch.testing.assert_close(
+        orthogonalize([matrix])[0][0], one_by_one(matrix[0]), rtol=1e-3, atol=1e-3
+    )
 
 
 class Small(nn.Module):
@@ -74,7 +102,7 @@ def test_matrices_move_by_the_formula_and_the_rest_as_under_adamw() -> None:
             p = theirs[name]
             moments[name] = MOMENTUM * moments[name] + p.grad
             u = (1 - MOMENTUM) * p.grad + MOMENTUM * moments[name]
-            update = orthogonalize(u.flatten(1)[None])[0].view(p.shape)
+            update = orthogonalize([u.flatten(1)[None]])[0].view(p.shape)
             with torch.no_grad():
                 p.mul_(1 - 0.02 * 0.1).sub_(0.02 * factor * update)
     for name, parameter in network.named_parameters():

@@ -4,3 +4,7 @@ Each module is one kind of attack and a command, ``python -m soak.kills --help``
 ``make soak`` runs all of them and writes what they counted to docs/reliability.md. The tests run the same
 attacks, fewer of them.
 """
+
+import os
+
+os.environ["MEZZOTINT_WITHOUT"] = "bf16"  # figures do not depend on a timing

@@ -10,9 +10,11 @@ denoiser in another one.
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ..utils.precision import in_precision
 from .level import Coefficient, Images, scale
 from .parametrizations import Parametrization, Prediction, invert, with_noise
 from .schedules import Schedule
@@ -51,11 +53,14 @@ class NetworkDenoiser:
             for a table these are the integers 1..T that the original network embeds.
         schedule: the noise schedule; T is 1000 if its time is continuous.
         parametrization: what the network predicts.
+        precision: number type of matrix products and convolutions; with fp32 they are computed as the
+            surroundings, such as a training, have it.
     """
 
     network: nn.Module
     schedule: Schedule
     parametrization: Parametrization
+    precision: torch.dtype = torch.float32
 
     def output(
         self, x_t: Images, t: Coefficient, labels: Labels | None
@@ -71,7 +76,8 @@ class NetworkDenoiser:
             the output, in the shape and dtype of ``x_t``, whatever precision the network computes in.
         """
         timestep = (t.double() * (self.schedule.timesteps or 1000)).float().to(x_t.device)
-        output: Tensor = self.network(x_t, timestep.expand(len(x_t)), labels)
+        with in_precision(x_t.device, self.precision):
+            output: Tensor = self.network(x_t, timestep.expand(len(x_t)), labels)
         return output.to(x_t.dtype)
 
     def __call__(self, x_t: Images, t: Coefficient, labels: Labels | None) -> Prediction:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 Images = Float[Tensor, "batch channels height width"]
 Features = Float[Tensor, "batch _channels _height _width"]
 Embedding = Float[Tensor, "batch embedding"]
+Heads = Float[Tensor, "batch heads pixels head_width"]
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -86,26 +87,61 @@ class Attention(nn.Module):
         # (batch, pixels, 3, heads, head_width) -> three of (batch, heads, pixels, head_width)
         qkv = self.input_to_qkv(x).permute(0, 2, 3, 1)
         q, k, v = qkv.reshape(batch, height * width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        y = attend(q, k, v).transpose(1, 2)
         return self.to_output(y.reshape(batch, height, width, -1).permute(0, 3, 1, 2))
 
 
-def divide(channels: int, groups: int) -> int:
-    """Check that channels can be normalized in groups of equal size.
+def slow_in_half_precision(x: Tensor) -> bool:
+    """Whether torch has slow kernels for norms and attention in this type on this device.
+
+    On CPUs, fused attention in bf16 takes ten times as long backward as in fp32, and group norm four times
+    (docs/log.md), so that a network gains by bf16 only if these two stay in fp32.
+    """
+    return x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float16)
+
+
+def attend(q: Heads, k: Heads, v: Heads) -> Heads:
+    """Scaled dot-product attention, in fp32 where half precision is slow.
 
     Args:
-        channels: number of channels.
-        groups: number of groups.
+        q: queries (batch, heads, pixels, head_width).
+        k: keys, of the same shape.
+        v: values, of the same shape.
 
     Returns:
-        ``groups``.
+        weighted values (batch, heads, pixels, head_width), in the type of ``v``.
+    """
+    if not slow_in_half_precision(v):
+        return F.scaled_dot_product_attention(q, k, v)
+    with torch.autocast(v.device.type, enabled=False):
+        return F.scaled_dot_product_attention(q.float(), k.float(), v.float()).to(v.dtype)
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group norm (Wu and He 2018), in fp32 where half precision is slow."""
+
+    def forward(self, x: Features) -> Features:
+        """Normalize features (batch, channels, height, width); the result has their type."""
+        if not slow_in_half_precision(x):
+            return super().forward(x)
+        return super().forward(x.float()).to(x.dtype)
+
+
+def group_norm(groups: int, channels: int) -> nn.Module:
+    """A group norm, or none.
+
+    Args:
+        groups: number of groups; 0 for no norm.
+        channels: number of channels.
 
     Raises:
         ValueError: if ``groups`` does not divide ``channels``.
     """
+    if groups == 0:
+        return nn.Identity()
     if channels % groups:
         raise ValueError(f"{channels} channels cannot be normalized in {groups} equal groups")
-    return groups
+    return GroupNorm(groups, channels)
 
 
 def require_multiple(size: tuple[int, int], multiple: int, why: str) -> None:

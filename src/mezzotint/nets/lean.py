@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Real
 from torch import Tensor, nn
 
-from .blocks import Attention, Embedding, Features, Images, divide, require_multiple
+from .blocks import Attention, Embedding, Features, Images, group_norm, require_multiple
 from .embeddings import Labels, OptionalLabels, Sinusoids
 
 
@@ -31,15 +31,15 @@ class LeanBlock(nn.Module):
         before: channels of the input.
         after: channels of the output.
         embedding: width of the time and label embedding.
-        groups: groups of each group norm.
+        groups: groups of each group norm; 0 for no norms.
     """
 
     def __init__(self, before: int, after: int, embedding: int, groups: int) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(divide(before, groups), before)
+        self.norm1 = group_norm(groups, before)
         self.conv1 = nn.Conv2d(before, after, 3, padding=1, bias=False)
         self.modulation = nn.Linear(embedding, 2 * after)
-        self.norm2 = nn.GroupNorm(divide(after, groups), after)
+        self.norm2 = group_norm(groups, after)
         self.conv2 = _zero(nn.Conv2d(after, after, 3, padding=1))
         self.skip = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
 
@@ -65,7 +65,7 @@ class AttentionBlock(nn.Module):
     Args:
         channels: channels of the input and of the output.
         heads: number of heads.
-        groups: groups of the group norm.
+        groups: groups of the group norm; 0 for none.
     """
 
     def __init__(self, channels: int, heads: int, groups: int) -> None:
@@ -74,7 +74,7 @@ class AttentionBlock(nn.Module):
             raise ValueError(
                 f"{channels} channels cannot be shared by {heads} heads of equal width"
             )
-        self.norm = nn.GroupNorm(divide(channels, groups), channels)
+        self.norm = group_norm(groups, channels)
         self.attention = Attention(channels, heads, channels // heads)
         _zero(self.attention.to_output)
 
@@ -95,7 +95,7 @@ class Lean(nn.Module):
         patch: side of the square of pixels that is folded into channels.
         embedding: width of the time and label embedding.
         heads: heads of each attention.
-        groups: groups of each group norm.
+        groups: groups of each group norm; 0 for no norms.
 
     Raises:
         ValueError: if ``2 * patch`` does not divide the size, or ``groups`` or ``heads`` the widths.
@@ -143,7 +143,7 @@ class Lean(nn.Module):
             LeanBlock(2 * width, width, embedding, groups) for _ in range(blocks)
         )
         self.head = nn.Sequential(
-            nn.GroupNorm(divide(width, groups), width),
+            group_norm(groups, width),
             nn.SiLU(),
             _zero(nn.Conv2d(width, channels * patch**2, 3, padding=1)),
             nn.PixelShuffle(patch),

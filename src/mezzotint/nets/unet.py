@@ -16,7 +16,7 @@ from .blocks import (
     Features,
     Images,
     StandardizedConv2d,
-    divide,
+    group_norm,
     require_multiple,
 )
 from .embeddings import Labels, OptionalLabels, Sinusoids
@@ -34,7 +34,7 @@ class Block(nn.Module):
     def __init__(self, before: int, after: int, groups: int) -> None:
         super().__init__()
         self.proj = StandardizedConv2d(before, after, 3, padding=1)
-        self.norm = nn.GroupNorm(divide(after, groups), after)
+        self.norm = group_norm(groups, after)
         self.act = nn.SiLU()
 
     def forward(self, x: Features, modulation: tuple[Features, Features] | None = None) -> Features:

@@ -24,7 +24,7 @@ class Lean:
     patch: int = option(2, "pixels folded into channels, per side", least=1)
     embedding: int = option(128, "width of the time and label embedding", least=2, most=65_536)
     heads: int = option(4, "heads of attention", least=1)
-    groups: int = option(8, "groups of each group norm", least=1)
+    groups: int = option(8, "groups of each group norm; 0 for no norms", least=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from ..loading import from_parts
 from ..model import Model
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe
-from ..recipe.toml import to_toml
+from ..recipe.toml import override, to_toml
 from ..sampling import sample_grid
 from ..training.checkpoint import MODEL, checkpoint_name, prune, save_checkpoint
 from ..training.log import MetricsLog
@@ -34,6 +34,7 @@ from ..training.state import Hook, TrainingState
 from ..training.trainer import Trainer
 from ..utils.console import warn
 from ..utils.files import remove_leftovers, whole_file
+from ..utils.precision import name_of
 from ..utils.processes import without_variables
 from ..utils.signals import Stopped
 from ..viz.curves import save_loss_curve
@@ -53,7 +54,9 @@ class RunFolder:
 
     def __init__(self, folder: Path, recipe: Recipe, trainer: Trainer) -> None:
         self.folder = folder
-        self.recipe = recipe
+        # "auto" is decided: the number type is the run's from now on, wherever it is resumed.
+        precision = {"training": {"precision": name_of(trainer.precision)}}
+        self.recipe = override(recipe, precision)
         self.trainer = trainer
         self.writes: bool = trainer.processes.is_main
         # The steps of the newest checkpoint and the newest grid of samples; for a resumed run, those that the

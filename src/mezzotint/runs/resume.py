@@ -8,7 +8,7 @@ from typing import Any
 from ..data import ImageData
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe
-from ..recipe.toml import differences, from_toml
+from ..recipe.toml import differences, from_toml, override
 from ..training.checkpoint import MODEL, all_checkpoints, latest_checkpoint, load_checkpoint
 from ..training.trainer import Trainer
 from ..utils.classes import check_same
@@ -30,6 +30,19 @@ def recipe_of_run(folder: Path) -> Recipe:
     if not path.is_file():
         raise RecipeError(f"{folder} is no run to resume: it holds no recipe.toml")
     return from_toml(read_text(path), str(path))
+
+
+def with_precision_of_run(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe to resume a run with, in the number type of the run where it leaves that open.
+
+    Args:
+        recipe: to resume with.
+        folder: of the run.
+    """
+    if recipe.training.precision != "auto":
+        return recipe
+    precision = recipe_of_run(folder).training.precision
+    return override(recipe, {"training": {"precision": precision}})
 
 
 def check_resume(folder: Path, recipe: Recipe, changes: str) -> None:

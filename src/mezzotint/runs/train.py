@@ -9,17 +9,25 @@ from ..data import ImageData
 from ..recipe.fields import RecipeError
 from ..recipe.presets import as_recipe
 from ..recipe.schema import Recipe
+from ..recipe.toml import override
 from ..samplers import make_grid, make_sampler
 from ..training.monitor import Diverged
 from ..training.trainer import Trainer
 from ..utils.console import warn
 from ..utils.device import prepare
+from ..utils.precision import name_of
 from ..utils.processes import Processes, processes
 from ..utils.signals import Stopped
 from .claim import check_new, new_run, resumed_run
 from .folder import RunFolder, check_tracker
 from .initial import InitialModel, find_initial
-from .resume import check_resume, load_newest, recipe_of_run, record_data
+from .resume import (
+    check_resume,
+    load_newest,
+    recipe_of_run,
+    record_data,
+    with_precision_of_run,
+)
 
 
 def train(
@@ -69,7 +77,8 @@ def train(
         if group.is_main and initial is not None:
             initial.save(folder)
         parameters = sum(p.numel() for p in trainer.state.network.parameters())
-        log(f"{recipe.name}: {parameters:,} parameters on {trainer.device}; writing to {folder}")
+        where = f"on {trainer.device}, in {name_of(trainer.precision)}"
+        log(f"{recipe.name}: {parameters:,} parameters {where}; writing to {folder}")
         try:
             stopped = trainer.run(run.hooks(), run.log)
             if trainer.runs_hooks:
@@ -113,7 +122,11 @@ def check_request(
         return recipe, out, None
     if out is not None:
         raise RecipeError("a resumed run goes on in its own folder: leave out --out")
+    recipe = with_precision_of_run(recipe, resume)
     check_resume(resume, recipe, changes)
+    if recipe.training.precision == "auto" and processes().device.type == "cpu":
+        # Earlier builds, which did not decide it at the beginning, computed in fp32 on CPUs.
+        recipe = override(recipe, {"training": {"precision": "fp32"}})
     return recipe, None, resume
 
 

@@ -12,3 +12,4 @@ class SamplingOptions(TypedDict, total=False):
     guidance: float
     interval: tuple[float, float]
     clip: bool
+    precision: str

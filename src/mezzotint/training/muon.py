@@ -9,12 +9,20 @@ The update of a weight matrix W (outputs, inputs; a convolution's kernel is flat
 so that a matrix moves equally far in all its singular directions, also those of small gradients.
 A B^T is computed by a few Newton-Schulz steps, which need matrix products only::
 
-    X <- a X + (b X X^T + c (X X^T)^2) X,   X_0 = U / |U|_F,   (a, b, c) = (3.4445, -4.7750, 2.0315).
+    X <- p(X X^T) X,   p(G) = a I + b G + c G^2,   X_0 = U / |U|_F,   (a, b, c) = (3.4445, -4.7750, 2.0315).
+
+Each step multiplies X from the left by a polynomial of X X^T, so all of them are polynomials of
+G_0 = X_0 X_0^T and commute. It is enough, therefore, to follow the small square matrices::
+
+    P = p(G),   Q <- P Q,   G <- P G P,   Q_0 = I,   and in the end A B^T = Q X_0.
+
+A kernel of 128 x 1152 takes 2.7 times less arithmetic in this way, and the square matrices of all
+parameters whose shorter sides are equal are multiplied together.
 
 AdamW updates embedding tables and all parameters that are not matrices.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -25,28 +33,44 @@ from .sharding import spread, whole
 
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+STEPS = 5
+
+Matrices = Float[Tensor, "_count _rows _columns"]
 
 
-def orthogonalize(
-    matrices: Float[Tensor, "count rows columns"], steps: int = 5
-) -> Float[Tensor, "count rows columns"]:
+def orthogonalize(stacks: Sequence[Matrices]) -> list[Matrices]:
     """Bring all singular values of each matrix near 1 (0.7 to 1.2) and keep its singular vectors.
 
     Args:
-        matrices: (count, rows, columns).
-        steps: number of Newton-Schulz steps.
+        stacks: matrices of one shape each, (count, rows, columns); the shorter side is the same in all.
 
     Returns:
-        matrices of the same shape.
+        stacks of the same shapes.
     """
+    wide = [x.mT if x.shape[1] > x.shape[2] else x for x in stacks]
+    wide = [x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7) for x in wide]
+    factors = _newton_schulz(torch.cat([x @ x.mT for x in wide]))
+    made = [f @ x for f, x in zip(factors.split([len(x) for x in wide]), wide, strict=True)]
+    return [y if y.shape == x.shape else y.mT for x, y in zip(stacks, made, strict=True)]
+
+
+def _newton_schulz(gram: Float[Tensor, "count rows rows"]) -> Float[Tensor, "count rows rows"]:
+    """The matrices Q that bring all singular values of X near 1, from ``gram`` = X X^T."""
+    factor = _polynomial(gram)
+    product = factor
+    for _ in range(STEPS - 1):
+        gram = factor @ gram @ factor
+        factor = _polynomial(gram)
+        product = factor @ product
+    return product
+
+
+def _polynomial(gram: Float[Tensor, "count rows rows"]) -> Float[Tensor, "count rows rows"]:
+    """``a I + b G + c G^2``."""
     a, b, c = NEWTON_SCHULZ
-    tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.mT if tall else matrices
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(steps):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
-    return x.mT if tall else x
+    polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    polynomial.diagonal(dim1=1, dim2=2).add_(a)
+    return polynomial
 
 
 class Muon(torch.optim.AdamW):
@@ -90,31 +114,42 @@ class Muon(torch.optim.AdamW):
             parameter.grad = gradient
 
     def _step_matrices(self, group: dict[str, Any], skip: Tensor | None = None) -> None:
-        """Update by Muon, for all matrices of one shape at a time.
+        """Update by Muon, for all matrices with the same shorter side at a time.
 
         ``skip`` is a number on the device; if it is not 0, nothing changes.
         """
-        by_shape: dict[tuple[int, int], list[nn.Parameter]] = {}
+        by_side: dict[int, dict[tuple[int, int], list[nn.Parameter]]] = {}
         for parameter in group["params"]:
             if parameter.grad is not None:
                 shape = (parameter.shape[0], parameter.numel() // parameter.shape[0])
-                by_shape.setdefault(shape, []).append(parameter)
+                by_side.setdefault(min(shape), {}).setdefault(shape, []).append(parameter)
+        for by_shape in by_side.values():
+            momenta = [
+                torch.stack([whole(u).reshape(shape) for u in self._advance(parameters, skip)])
+                for shape, parameters in by_shape.items()
+            ]
+            for parameters, updates in zip(by_shape.values(), orthogonalize(momenta), strict=True):
+                self._move(parameters, updates, group, skip)
+
+    def _move(
+        self,
+        parameters: list[nn.Parameter],
+        updates: Matrices,
+        group: dict[str, Any],
+        skip: Tensor | None,
+    ) -> None:
+        """Decay parameters of one shape, and subtract their updates."""
+        _, rows, columns = updates.shape
         decay = 1 - group["lr"] * group["weight_decay"]
-        for (rows, columns), parameters in by_shape.items():
-            updates = orthogonalize(
-                torch.stack(
-                    [whole(u).reshape(rows, columns) for u in self._advance(parameters, skip)]
-                )
-            )
-            rate = group["lr"] * max(1.0, rows / columns) ** 0.5
-            for parameter, update in zip(parameters, updates, strict=True):
-                update = spread(update.view(parameter.shape), parameter)
-                if skip is None:
-                    parameter.mul_(decay)
-                else:
-                    parameter.mul_(torch.where(skip != 0, 1.0, decay))
-                    update = update.masked_fill(skip != 0, 0.0)
-                parameter.add_(update, alpha=-rate)
+        rate = group["lr"] * max(1.0, rows / columns) ** 0.5
+        for parameter, update in zip(parameters, updates, strict=True):
+            update = spread(update.view(parameter.shape), parameter)
+            if skip is None:
+                parameter.mul_(decay)
+            else:
+                parameter.mul_(torch.where(skip != 0, 1.0, decay))
+                update = update.masked_fill(skip != 0, 0.0)
+            parameter.add_(update, alpha=-rate)
 
     def _advance(self, parameters: list[nn.Parameter], skip: Tensor | None) -> list[Tensor]:
         """Update the momentum M of each parameter; returns ``(1 - mu) G + mu M``."""

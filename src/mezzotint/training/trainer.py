@@ -21,7 +21,8 @@ from ..objectives.base import Noise, Objective
 from ..recipe.schema import Training
 from ..registry import OPTIMIZERS
 from ..utils import pixels
-from ..utils.device import deterministic, pick_precision, place, processor
+from ..utils.device import deterministic, place
+from ..utils.precision import choose_precision, in_precision
 from ..utils.processes import processes
 from ..utils.progress import bar
 from ..utils.randomness import Stream, derived_seed, generator
@@ -68,7 +69,9 @@ class Trainer:
         self.spec = data.spec
         self.processes = processes()
         self.device = self.processes.device
-        self.precision = pick_precision(settings.precision, processor(self.device))
+        self.precision = self.processes.from_main(
+            choose_precision(settings.precision, denoiser.network, self.spec, self.device, "train")
+        )
         self._check()
         self.images = data.images.to(self.device)
         self.labels = data.labels.to(self.device) if data.classes else None
@@ -216,7 +219,7 @@ class Trainer:
         parts = batch_parts(len(rows), self.objective.group, settings.accumulate)
         for part in parts:
             with self._gradients_averaged(part is parts[-1]):
-                with self._autocast():
+                with in_precision(self.device, self.precision):
                     x0 = pixels.to_float(self.images[rows[part]])
                     labels = self.labels[rows[part]] if self.labels is not None else None
                     losses = self.objective.loss(
@@ -232,11 +235,6 @@ class Trainer:
         state.step += 1
         state.images += settings.batch
         return result
-
-    def _autocast(self) -> torch.autocast:
-        """Matrix products and convolutions in the precision of the training."""
-        half = self.precision != torch.float32
-        return torch.autocast(self.device.type, self.precision if half else None, enabled=half)
 
     def _gradients_averaged(self, now: bool) -> AbstractContextManager[None]:
         """Whether the gradients of the block are averaged over all processes, or only added up so far."""

@@ -5,7 +5,6 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +23,7 @@ SETTINGS = {
     "denormals": "numbers too small for full precision become 0 instead of slow",
     "channels-last": "images and kernels lie in memory with their channels together, the format that"
     " convolutions run fastest in",
+    "bf16": "matrix products and convolutions in 16 bits, on CPUs where that was measured to be faster",
 }
 """Settings of the process, and why they are made; benchmarks/runtime.py measures each.
 
@@ -112,55 +112,6 @@ def peak_memory(device: torch.device) -> int | None:
     values = dict(line.split(":", 1) for line in status.read_text().splitlines())
     peak = values.get("VmHWM")
     return None if peak is None else int(peak.split()[0]) * 1024
-
-
-@dataclass(frozen=True)
-class Processor:
-    """A processor.
-
-    Args:
-        kind: "cpu", "cuda" or "mps".
-        name: of the model, as the system gives it.
-        bf16: whether a GPU computes bf16 in hardware; False for others.
-    """
-
-    kind: str
-    name: str
-    bf16: bool
-
-
-def processor(device: torch.device) -> Processor:
-    """The processor of a device."""
-    if device.type == "cuda":
-        # By default, torch includes GPUs that emulate bf16, which is slow, such as T4 and V100.
-        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        return Processor("cuda", torch.cuda.get_device_name(device), bf16)
-    if device.type == "mps":
-        return Processor("mps", "Apple GPU", bf16=False)
-    return Processor("cpu", platform.processor() or platform.machine(), bf16=False)
-
-
-def pick_precision(name: str, processor: Processor) -> torch.dtype:
-    """The number type of matrix products and convolutions.
-
-    Args:
-        name: "fp32", "bf16", "fp16", or "auto": bf16 on GPUs that have it in hardware, fp32 elsewhere.
-        processor: the processor to compute on.
-
-    Returns:
-        The type.
-
-    Raises:
-        ValueError: for bf16 or fp16 on a CPU.
-    """
-    if name == "auto":
-        name = "bf16" if processor.kind == "cuda" and processor.bf16 else "fp32"
-    if name != "fp32" and processor.kind == "cpu":
-        raise ValueError(
-            f"training.precision = {name!r} needs a GPU: on CPUs these networks gain nothing by it"
-            " (docs/benchmarks.md); say fp32, or auto"
-        )
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 
 @contextmanager

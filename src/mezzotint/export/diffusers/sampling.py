@@ -94,6 +94,7 @@ class Settings:
         """
         given = {name: value for name, value in changes.items() if value is not None}
         values = dict(recipe["sampling"]) | given
+        values.pop("precision", None)  # that of the pipeline's weights and inputs
         values["steps"] = whole_number(values["steps"], "steps", 1)
         low, high = values.pop("interval")
         settings = cls(interval=(low, high), **values)

@@ -1,0 +1,281 @@
+"""Number types: what a processor has, what was asked for, and what is faster here.
+
+Weights, gradients, moments and averages are fp32 always. What can be in half precision are the inputs and
+results of matrix products and convolutions. On GPUs that is a matter of the model. On CPUs it is one of the
+network too: small ones lose more by conversions than they gain. So it is measured, for half a second. What
+was found is kept in the cache, so that a machine takes the same number type every time.
+"""
+
+import copy
+import hashlib
+import json
+import math
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .cache import cache_entry
+from .console import warn
+from .device import wanted
+from .files import locked, read_bytes, whole_file
+from .json_text import parse_json
+
+if TYPE_CHECKING:
+    from ..data.images import ImageSpec
+
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+LEAST_GAIN = {"train": 1.1, "sample": 1.5}
+"""How many times as fast bf16 must be on a CPU to be taken, at many images at once.
+
+A single image is sampled faster in fp32. The number type does not depend on how many there are, because an
+image must not.
+"""
+
+SECONDS = 0.5
+"""How long both are measured, about; a single evaluation of a large network may take longer."""
+
+MOST_IMAGES = 64
+"""The most images at once in the measurement."""
+
+
+@dataclass(frozen=True)
+class Processor:
+    """A processor.
+
+    Args:
+        kind: "cpu", "cuda" or "mps".
+        name: of the model, as the system gives it.
+        bf16: whether it multiplies bf16 in hardware.
+    """
+
+    kind: str
+    name: str
+    bf16: bool
+
+
+def processor(device: torch.device) -> Processor:
+    """The processor of a device."""
+    if device.type == "cuda":
+        # By default, torch includes GPUs that emulate bf16, which is slow, such as T4 and V100.
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Processor("cuda", torch.cuda.get_device_name(device), bf16)
+    if device.type == "mps":
+        return Processor("mps", "Apple GPU", bf16=False)
+    return Processor("cpu", cpu_name(), bf16=_cpu_multiplies_bf16())
+
+
+def cpu_name() -> str:
+    """The model of the CPU, as the system gives it."""
+    info = Path("/proc/cpuinfo")
+    for line in info.read_text().splitlines() if info.is_file() else ():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cpu_multiplies_bf16() -> bool:
+    """Whether the CPU has AMX or AVX512_BF16, or, where it is no x86, what oneDNN needs for bf16."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return torch.backends.mkldnn.is_available() and bool(
+            torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        )
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
+def pick_precision(name: str, processor: Processor, faster: Callable[[], bool]) -> torch.dtype:
+    """The number type of matrix products and convolutions.
+
+    Args:
+        name: "fp32", "bf16", "fp16", or "auto": bf16 where it is in the hardware and, on a CPU, faster.
+        processor: the processor to compute on.
+        faster: says whether bf16 is faster than fp32 on this CPU; asked only where that decides.
+
+    Returns:
+        The type.
+
+    Raises:
+        ValueError: for fp16 on a CPU.
+    """
+    if name == "fp16" and processor.kind == "cpu":
+        raise ValueError("precision fp16 needs a GPU; say fp32, bf16, or auto")
+    if name != "auto":
+        return TYPES[name]
+    if not processor.bf16 or (processor.kind == "cpu" and not (wanted("bf16") and faster())):
+        return torch.float32
+    return torch.bfloat16
+
+
+def choose_precision(
+    name: str,
+    network: nn.Module,
+    images: "ImageSpec",
+    device: torch.device,
+    what: Literal["train", "sample"],
+) -> torch.dtype:
+    """The number type to train a network in, or to sample from it; see :func:`pick_precision`.
+
+    Args:
+        name: "fp32", "bf16", "fp16" or "auto".
+        network: called as ``network(x_t, timestep, labels)``; it does not change.
+        images: shape and classes of its images.
+        device: where it will compute.
+        what: what it is to do.
+    """
+    return pick_precision(
+        name,
+        processor(device),
+        lambda: bf16_is_faster(network, images.shape, len(images.classes), what),
+    )
+
+
+def name_of(precision: torch.dtype) -> str:
+    """The name of a number type, as recipes have it."""
+    return next(name for name, kind in TYPES.items() if kind == precision)
+
+
+def in_precision(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
+    """Within the block, matrix products and convolutions are computed in a number type."""
+    if precision == torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, precision)
+
+
+def with_weights_in(network: nn.Module, precision: torch.dtype) -> nn.Module:
+    """A copy of a network, with the weights of its products and convolutions in a number type.
+
+    It is for sampling, where they would be converted anew in each evaluation. Layers that compute with their
+    weights before they use them keep theirs.
+    """
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        if type(module) in (nn.Conv2d, nn.ConvTranspose2d, nn.Linear):
+            module.to(precision)
+    return network
+
+
+def bf16_is_faster(
+    network: nn.Module, shape: tuple[int, int, int], classes: int, what: Literal["train", "sample"]
+) -> bool:
+    """Whether a network is faster in bf16 than in fp32 on this CPU, by a measurement or an earlier one.
+
+    Args:
+        network: on the CPU, called as ``network(x_t, timestep, labels)``; it does not change.
+        shape: (channels, height, width) of the images.
+        classes: number of classes; 0 for no labels.
+        what: what it is to do; to train, it needs gradients too.
+    """
+    file = cache_entry("precision", f"{_fingerprint(network, shape, what)}.json")
+    gain = _kept(file)
+    if gain is None:
+        with _alone(file):  # other processes wait, and read what this one finds
+            gain = _kept(file)
+            if gain is None:
+                gain = _measured_gain(network, shape, classes, what == "train")
+                _keep(file, gain, what)
+    return gain >= LEAST_GAIN[what]
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Within the block, no other process measures; where nothing can be written, all do."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        yield
+        return
+    with locked(file.with_suffix(".lock")):
+        yield
+
+
+def _fingerprint(network: nn.Module, shape: tuple[int, int, int], what: str) -> str:
+    """What the speed depends on."""
+    parts = [
+        cpu_name(),
+        torch.__version__,
+        torch.get_num_threads(),
+        type(network).__qualname__,
+        [list(p.shape) for p in network.parameters()],
+        shape,
+        what,
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+
+def _kept(file: Path) -> float | None:
+    """The gain that was measured earlier, or None."""
+    try:
+        gain = parse_json(read_bytes(file))["gain"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return gain if isinstance(gain, float) and math.isfinite(gain) else None
+
+
+def _keep(file: Path, gain: float, what: str) -> None:
+    """Keep a gain for the next time. A cache that cannot be written is none."""
+    verdict = "it is used" if gain >= LEAST_GAIN[what] else "it is not used"
+    warn(f"measured once: bf16 is {gain:.2f} times as fast as fp32 to {what} here: {verdict}")
+    content = {
+        "gain": gain,
+        "to": what,
+        "processor": cpu_name(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    try:
+        with whole_file(file) as temporary:
+            temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    except OSError as error:
+        warn(f"{file} could not be written: {error.strerror}; it will be measured again")
+
+
+def _measured_gain(
+    network: nn.Module, shape: tuple[int, int, int], classes: int, training: bool
+) -> float:
+    """Seconds in fp32 by seconds in bf16, medians, taking turns."""
+    network = copy.deepcopy(network).requires_grad_(training)
+    halved = network if training else with_weights_in(network, torch.bfloat16)
+    single = _seconds(network, _inputs(shape, 1, classes), torch.float32, training)
+    inputs = _inputs(shape, max(1, min(MOST_IMAGES, int(SECONDS / 4 / single))), classes)
+    pairs: list[tuple[float, float]] = []
+    end = time.perf_counter() + SECONDS
+    while len(pairs) < 2 or time.perf_counter() < end:
+        full = _seconds(network, inputs, torch.float32, training)
+        half = _seconds(halved, inputs, torch.bfloat16, training)
+        pairs.append((full, half))
+    full_times, half_times = zip(*pairs[1:], strict=True)  # the first ones wait for kernels
+    return statistics.median(full_times) / statistics.median(half_times)
+
+
+def _inputs(
+    shape: tuple[int, int, int], count: int, classes: int
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Noise, times and labels."""
+    source = torch.Generator().manual_seed(0)
+    labels = torch.arange(count) % classes if classes else None
+    return torch.randn(count, *shape, generator=source), torch.full((count,), 500.0), labels
+
+
+def _seconds(
+    network: nn.Module,
+    inputs: tuple[Tensor, Tensor, Tensor | None],
+    precision: torch.dtype,
+    training: bool,
+) -> float:
+    """Of one evaluation, with gradients if ``training``."""
+    start = time.perf_counter()
+    with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(training):
+        with in_precision(inputs[0].device, precision):
+            output: Tensor = network(*inputs)
+        if training:
+            output.float().square().mean().backward()
+            network.zero_grad()
+    return time.perf_counter() - start
