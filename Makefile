@@ -52,9 +52,11 @@ test: .venv/installed
 test-browser: .venv/installed
 	$(BIN)/pytest tests/test_browser*.py -m slow -n 0 -rs --show-capture=no
 
-# Slow tests that continuous integration runs: the README's commands, examples, several processes, kills.
+# Slow tests that continuous integration runs: the README's commands, examples, commands in processes of their
+# own on other machines and terminals, kills.
 test-commands: .venv/installed
-	$(BIN)/pytest tests/test_readme.py tests/test_examples.py tests/test_processes.py tests/test_kills.py -m slow
+	$(BIN)/pytest -m slow tests/test_readme.py tests/test_examples.py tests/test_processes.py tests/test_kills.py \
+	  tests/test_offline.py tests/test_evaluation.py tests/test_run_pictures.py tests/test_other_*.py
 
 test-slow: .venv/installed
 	$(BIN)/pytest -m slow -n 0

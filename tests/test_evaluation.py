@@ -327,6 +327,7 @@ def test_sampling_options_that_are_0_or_off_are_refused_for_images_too(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_command_uses_a_shipped_model_as_a_classifier_too(
     tmp_path: Path,
     small: Reference,

@@ -41,6 +41,7 @@ for path in sorted(PACKAGE.rglob("*.py")):
 """
 
 
+@pytest.mark.slow
 def test_no_import_no_help_and_no_verb_on_what_is_here_reaches_for_a_network(
     tmp_path: Path,
 ) -> None:

@@ -71,8 +71,9 @@ def test_d54_no_home_and_no_entry_for_the_user(tmp_path: Path) -> None:
     works_or_names_a_variable(run(words, tmp_path, env=changed))
 
 
-@pytest.mark.parametrize("name", ["HOME", pytest.param("XDG_CACHE_HOME", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", ["file", pytest.param("read-only folder", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["HOME", "XDG_CACHE_HOME"])
+@pytest.mark.parametrize("kind", ["file", "read-only folder"])
 def test_d54_a_home_where_nothing_can_be_written(kind: str, name: str, tmp_path: Path) -> None:
     pictures(tmp_path / "pics")
     home = tmp_path / "home"
@@ -126,9 +127,10 @@ def give_rights_back(tmp_path: Path) -> Iterator[None]:
             path.chmod(0o777)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("give_rights_back")
-@pytest.mark.parametrize("name", ["pics", pytest.param("packed.zip", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("what", ["everything", pytest.param("locks", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["pics", "packed.zip"])
+@pytest.mark.parametrize("what", ["everything", "locks"])
 def test_d55_a_cache_of_somebody_else_is_used(what: str, name: str, filled: Path) -> None:
     array = next((filled / "cache").rglob("images.npy")).read_bytes()
     if what == "everything":

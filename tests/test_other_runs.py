@@ -187,6 +187,7 @@ def test_d59_one_run_after_another_in_one_second(
     assert all((folder / "model.safetensors").is_file() for folder in made)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_images")
 def test_d59_a_run_that_is_being_trained_belongs_to_its_process(tmp_path: Path) -> None:
     """Nobody else goes on with it, or begins another there; when its process is killed, it is free."""
@@ -340,6 +341,7 @@ def test_d62_somebody_elses_accelerator_does_not_matter(
     assert stranger.PartialState().num_processes == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_images")
 def test_d62_trainings_of_other_settings_follow_each_other(stranger: Any, tmp_path: Path) -> None:
     """Each as if it were the only one of its process."""

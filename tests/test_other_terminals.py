@@ -73,7 +73,8 @@ def test_d51_sample_with_standard_streams_closed(closed: str, seven: bytes, tmp_
     assert not rubbish(tmp_path)
 
 
-@pytest.mark.parametrize("closed", ["2>&-", pytest.param("<&- >&- 2>&-", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
 def test_d51_train_with_standard_error_closed(closed: str, tmp_path: Path) -> None:
     pictures(tmp_path / "pics")
     words = ["train", "digits", "--data.name", "folder:pics", *TINY, "--steps", "2", "--out", "run"]
@@ -83,6 +84,7 @@ def test_d51_train_with_standard_error_closed(closed: str, tmp_path: Path) -> No
     assert [e["step"] for e in read_metrics(tmp_path / "run/metrics.jsonl")] == [1, 2]
 
 
+@pytest.mark.slow
 def test_d51_evaluate_with_standard_error_closed(measures: list[str], tmp_path: Path) -> None:
     save_npz(tmp_path / "drawn.npz", tiny_data(200))
     words = ["evaluate", "drawn.npz", *measures, "--out", "E"]
@@ -185,6 +187,7 @@ def test_d52_images_are_on_disk_before_their_name_is_printed(
     assert (tmp_path / "x.png").read_bytes() == seven
 
 
+@pytest.mark.slow
 def test_d52_an_evaluation_is_on_disk_before_it_is_printed(
     measures: list[str], tmp_path: Path
 ) -> None:
@@ -288,9 +291,8 @@ steps = 2
 """
 
 
-@pytest.mark.parametrize(
-    "locale", [PLAIN, pytest.param({**PLAIN, "PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("locale", [PLAIN, {**PLAIN, "PYTHONIOENCODING": "ascii"}])
 def test_d53_a_run_of_utf_8_goes_on_in_the_locale_c(
     begun: Path, tmp_path: Path, locale: dict[str, str]
 ) -> None:
@@ -351,6 +353,7 @@ def training(tmp_path: Path) -> tuple[Path, list[str]]:
     return tmp_path, [*COMMAND, "train", "digits", "--data.name", "npz:tiny.npz", *ENDLESS]
 
 
+@pytest.mark.slow
 def test_d61_a_hangup_while_training_saves(training: tuple[Path, list[str]]) -> None:
     folder, words = training
     with started(words, folder, preexec_fn=default_hangup) as process:
@@ -372,6 +375,7 @@ def ignored_hangup() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
+@pytest.mark.slow
 def test_d61_a_hangup_that_was_ignored_stays_ignored(training: tuple[Path, list[str]]) -> None:
     """As under nohup; other signals are heard."""
     folder, words = training
@@ -411,10 +415,9 @@ main(sys.argv[2:])
 """
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGHUP, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
-@pytest.mark.parametrize("verb", ["sample", pytest.param("gif", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+@pytest.mark.parametrize("verb", ["sample", "gif"])
 def test_d61_a_hangup_while_a_file_is_written_leaves_no_half(
     verb: str, number: signal.Signals, tmp_path: Path
 ) -> None:

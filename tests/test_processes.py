@@ -97,7 +97,8 @@ def gradients(balance: str = "none", sharding: str = "none") -> dict[str, Tensor
     return found
 
 
-@pytest.mark.parametrize("sharding", ["none", pytest.param("full", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["none", "full"])
 def test_two_processes_compute_the_gradients_of_one(tmp_path: Path, sharding: str) -> None:
     script = tmp_path / "worker.py"
     tests = str(Path(__file__).parent)

@@ -74,8 +74,9 @@ def test_the_last_grid_of_a_run_is_what_its_saved_model_draws(name: str, tmp_pat
     assert not np.array_equal(np.asarray(Image.open(grids[0])), last)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_images")
-@pytest.mark.parametrize("optimizer", ["adam", pytest.param("muon", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
 def test_so_is_every_grid_of_a_network_with_standardized_kernels(
     optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
