@@ -56,7 +56,8 @@ test-browser: .venv/installed
 # own on other machines and terminals, kills.
 test-commands: .venv/installed
 	$(BIN)/pytest -m slow tests/test_readme.py tests/test_examples.py tests/test_processes.py tests/test_kills.py \
-	  tests/test_offline.py tests/test_evaluation.py tests/test_run_pictures.py tests/test_other_*.py
+	  tests/test_offline.py tests/test_evaluation.py tests/test_run_pictures.py tests/test_runtime.py \
+	  tests/test_training.py tests/test_other_*.py
 
 test-slow: .venv/installed
 	$(BIN)/pytest -m slow -n 0

@@ -13,9 +13,9 @@ import mezzotint
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 
-def peak(seconds: float = 2.0) -> float:
-    """GFLOP/s of the best of many fp32 matrix products of 1024, on the threads torch uses."""
-    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+def peak(seconds: float = 2.0, dtype: torch.dtype = torch.float32) -> float:
+    """GFLOP/s of the best of many matrix products of 1024, on the threads torch uses."""
+    a, b = torch.randn(1024, 1024, dtype=dtype), torch.randn(1024, 1024, dtype=dtype)
     best, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:
         start = time.perf_counter()

@@ -13,12 +13,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import machine
 
-TIMES = 7
+TIMES = 11
+TORCH = "python -c 'import torch'"
 COMMANDS = {
-    "mezzotint --help": ["--help"],
-    "mezzotint train --help": ["train", "--help"],
-    "mezzotint sample digits 7": ["sample", "digits", "7"],
-    "mezzotint sample digits-fast 7": ["sample", "digits-fast", "7"],
+    TORCH: ["-c", "import torch"],
+    **{
+        f"mezzotint {words}": ["-m", "mezzotint", *words.split()]
+        for words in ("--help", "train --help", "sample digits 7", "sample digits-fast 7")
+    },
 }
 
 
@@ -26,8 +28,7 @@ def seconds(words: list[str]) -> float:
     """Wall clock of one start, in an empty folder."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        command = [sys.executable, "-m", "mezzotint", *words]
-        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        subprocess.run([sys.executable, *words], cwd=folder, check=True, capture_output=True)
         return time.perf_counter() - start
 
 
@@ -36,11 +37,21 @@ def main() -> None:
     for _ in range(TIMES):
         for name, words in COMMANDS.items():
             found[name].append(seconds(words))
+    # Of each round, because the machine's speed changes between them.
+    beside = {
+        name: statistics.median(t / torch for t, torch in zip(times, found[TORCH], strict=True))
+        for name, times in found.items()
+    }
     rows = [
-        [f"`{name}`", f"{statistics.median(times):.2f}", f"{max(times):.2f}"]
+        [
+            f"`{name}`",
+            f"{statistics.median(times):.2f}",
+            f"{max(times):.2f}",
+            f"{beside[name]:.2f}",
+        ]
         for name, times in found.items()
     ]
-    headings = ["command", "seconds, median", "slowest"]
+    headings = ["command", "seconds, median", "slowest", "times as long as importing torch"]
     machine.write_section(
         "start-up",
         f"## Start-up\n\n{machine.table(headings, rows)}\n\n{TIMES} starts each, in turn; the first"

@@ -146,6 +146,7 @@ def test_d55_a_cache_of_somebody_else_is_used(what: str, name: str, filled: Path
     assert next((filled / "cache").rglob("images.npy")).read_bytes() == array
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("give_rights_back")
 def test_d55_floors_that_somebody_else_computed_need_not_be_written(tmp_path: Path) -> None:
     """Numbers are not lost because they cannot be remembered."""

@@ -158,6 +158,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["sample", "gif", "evaluate", "train"])
 def test_d66_a_folder_that_is_not_ones_own(verb: str, impossible: Path) -> None:
     home = impossible / "home"

@@ -256,6 +256,7 @@ def copies(root: Path, kind: str = "PNG") -> None:
         draw(root / "test" / name / f"copy{number}.{kind.lower()}", number, kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["PNG", "BMP"])
 def test_d45_copies_of_training_pictures_among_those_for_testing_are_counted(
     eye: Eye, root: Path, kind: str
@@ -265,6 +266,7 @@ def test_d45_copies_of_training_pictures_among_those_for_testing_are_counted(
     assert across(lines, 24), lines
 
 
+@pytest.mark.slow
 def test_d45_so_they_are_where_one_in_ten_is_held_out(eye: Eye, root: Path) -> None:
     classes_of(root, {"cat": 60, "dog": 60})
     for k in range(60):
@@ -275,6 +277,7 @@ def test_d45_so_they_are_where_one_in_ten_is_held_out(eye: Eye, root: Path) -> N
     assert across(lines, shared) or shared == 0, lines
 
 
+@pytest.mark.slow
 def test_d45_and_in_arrays(eye: Eye, root: Path) -> None:
     images = np.stack([pixels(k) for k in range(40)])
     tested = np.stack([pixels(k) for k in [*range(24), *range(100, 106)]])
@@ -283,6 +286,7 @@ def test_d45_and_in_arrays(eye: Eye, root: Path) -> None:
     assert across(lines, 24), lines
 
 
+@pytest.mark.slow
 def test_d45_copies_in_two_classes_are_said_to_be(eye: Eye, root: Path) -> None:
     for split, first in (("train", 0), ("test", 100)):
         classes_of(root / split, {"cat": 12, "dog": 12}, first)
@@ -293,6 +297,7 @@ def test_d45_copies_in_two_classes_are_said_to_be(eye: Eye, root: Path) -> None:
     assert any(says(line, 5) for line in two), lines
 
 
+@pytest.mark.slow
 def test_d45_without_copies_nothing_is_said(eye: Eye, root: Path) -> None:
     for split, first in (("train", 0), ("test", 100)):
         classes_of(root / split, {"cat": 12, "dog": 12}, first)

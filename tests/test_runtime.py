@@ -39,6 +39,7 @@ def say(without: str, code: str) -> str:
     return made.stdout.strip()
 
 
+@pytest.mark.slow
 def test_denormals_become_zero_unless_left_out() -> None:
     tiny = "print((torch.full((64,), 1e-38) * 0.01).max().item())"
     assert say("", tiny) == "0.0"

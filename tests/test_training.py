@@ -478,7 +478,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path
     [
         ({"net": {"patch": 8}}, "8x8 do not fit"),
         ({"net": {"groups": 3}}, "8 channels cannot be normalized in 3"),
-        ({"training": {"precision": "fp16"}}, "fp16 needs a GPU"),
+        ({"training": {"precision": "fp16"}}, "fp16' needs a GPU"),
         ({"net": {"embedding": 15}}, "even width, not 15"),
     ],
     ids=str,
@@ -815,6 +815,7 @@ def test_handlers_are_restored_when_training_fails() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signalled_command_saves_exits_with_its_status_and_can_be_resumed(
     tmp_path: Path, number: signal.Signals, status: int

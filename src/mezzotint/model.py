@@ -199,15 +199,16 @@ class Model(Editor):
         network = self.denoiser.network
         return name_of(choose_precision("auto", network, self.spec, self.device, "sample"))
 
-    def _denoiser_in(self, precision: str) -> NetworkDenoiser:
-        """The denoiser in a number type that has a name."""
-        name = self._fastest if precision == "auto" else precision
-        return self._bf16_denoiser if name == "bf16" else self.denoiser
+    def precision(self, sampling: Sampling) -> str:
+        """The name of the number type that images are sampled in; "auto" is decided here."""
+        return self._fastest if sampling.precision == "auto" else sampling.precision
 
     def plan(self, sampling: Sampling) -> Plan:
         """The parts of sampling, from checked options: guided denoiser, sampler and grid."""
+        halved = self.precision(sampling) == "bf16"
+        denoiser = self._bf16_denoiser if halved else self.denoiser
         return Plan(
-            Guided(self._denoiser_in(sampling.precision), sampling.guidance, sampling.interval),
+            Guided(denoiser, sampling.guidance, sampling.interval),
             make_sampler(sampling.sampler),
             make_grid(sampling.grid, self.denoiser.schedule, sampling.steps),
             sampling.clip,

@@ -220,8 +220,8 @@ FAULTS = [
     Fault(
         "a block is normalized in a single group",
         "nets/unet.py",
-        "group_norm(groups, after)",
-        "group_norm(1, after)",
+        "GroupNorm(divide(after, groups), after)",
+        "GroupNorm(1, after)",
         ("test_nets.py",),
     ),
     Fault(

@@ -130,6 +130,7 @@ def evaluate_model(
         )
     if not seeds:
         raise RecipeError("an evaluation needs at least one seed")
+    sampling = model.sampling_options(**options)
     start = time.perf_counter()
     test = test_images_of(model, reference)
     values: dict[str, list[float]] = {}
@@ -145,7 +146,7 @@ def evaluate_model(
     assert first is not None
     protocol = common_protocol(first[0], reference) | {
         "source": source,
-        "sampling": asdict(model.sampling_options(**options)),
+        "sampling": asdict(sampling) | {"precision": model.precision(sampling)},
         "network_evaluations": evaluations(model, **options),
         "seeds": list(seeds),
         "bits_images": bits,

@@ -14,9 +14,10 @@ from .blocks import (
     Attention,
     Embedding,
     Features,
+    GroupNorm,
     Images,
     StandardizedConv2d,
-    group_norm,
+    divide,
     require_multiple,
 )
 from .embeddings import Labels, OptionalLabels, Sinusoids
@@ -34,7 +35,7 @@ class Block(nn.Module):
     def __init__(self, before: int, after: int, groups: int) -> None:
         super().__init__()
         self.proj = StandardizedConv2d(before, after, 3, padding=1)
-        self.norm = group_norm(groups, after)
+        self.norm = GroupNorm(divide(after, groups), after)
         self.act = nn.SiLU()
 
     def forward(self, x: Features, modulation: tuple[Features, Features] | None = None) -> Features:

@@ -23,8 +23,10 @@ class Lean:
     blocks: int = option(2, "residual blocks per level, down and up", least=1, most=256)
     patch: int = option(2, "pixels folded into channels, per side", least=1)
     embedding: int = option(128, "width of the time and label embedding", least=2, most=65_536)
-    heads: int = option(4, "heads of attention", least=1)
-    groups: int = option(8, "groups of each group norm; 0 for no norms", least=0)
+    heads: int = option(1, "heads of attention", least=1)
+    groups: int = option(
+        1, "groups of each group norm; 1 is fastest, 0 is for no norms at all", least=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,7 +52,7 @@ class Processor:
     """A processor.
 
     Args:
-        kind: "cpu", "cuda" or "mps".
+        kind: of device: "cpu", "cuda", "mps", ...
         name: of the model, as the system gives it.
         bf16: whether it multiplies bf16 in hardware.
     """
@@ -68,9 +68,9 @@ def processor(device: torch.device) -> Processor:
         # By default, torch includes GPUs that emulate bf16, which is slow, such as T4 and V100.
         bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         return Processor("cuda", torch.cuda.get_device_name(device), bf16)
-    if device.type == "mps":
-        return Processor("mps", "Apple GPU", bf16=False)
-    return Processor("cpu", cpu_name(), bf16=_cpu_multiplies_bf16())
+    if device.type == "cpu":
+        return Processor("cpu", cpu_name(), bf16=_cpu_multiplies_bf16())
+    return Processor(device.type, device.type, bf16=False)
 
 
 def cpu_name() -> str:
@@ -106,7 +106,7 @@ def pick_precision(name: str, processor: Processor, faster: Callable[[], bool]) 
         ValueError: for fp16 on a CPU.
     """
     if name == "fp16" and processor.kind == "cpu":
-        raise ValueError("precision fp16 needs a GPU; say fp32, bf16, or auto")
+        raise ValueError("training.precision = 'fp16' needs a GPU; say fp32, bf16, or auto")
     if name != "auto":
         return TYPES[name]
     if not processor.bf16 or (processor.kind == "cpu" and not (wanted("bf16") and faster())):
