@@ -30,12 +30,12 @@ STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ENDINGS = ["killed at a moment", "killed at a file", "stopped by a signal", "ended before"]
 
 
-_PICK = trainer.pick_precision
+_CHOOSE = trainer.choose_precision
 
 
-def _picks(precision: torch.dtype) -> Callable[..., torch.dtype]:
-    """What picks this precision."""
-    return lambda wanted, processor: precision
+def _chooses(precision: torch.dtype) -> Callable[..., torch.dtype]:
+    """What chooses this precision, fp16 too, which is refused on a CPU otherwise."""
+    return lambda *_: precision
 
 
 class Subject:
@@ -70,7 +70,8 @@ class Subject:
         if (self.folder / run / "recipe.toml").is_file():
             words = ["train", "--resume", run]
         precision = tiny_runs.HALF.get(self.kind)
-        with patch.object(trainer, "pick_precision", _picks(precision) if precision else _PICK):
+        choose = _chooses(precision) if precision else _CHOOSE
+        with patch.object(trainer, "choose_precision", choose):
             command_line(words)
 
     def attack(self, dice: random.Random) -> Iterator[str]:
