@@ -147,6 +147,17 @@ def test_a_run_in_bf16_resumes_to_the_same_bits(tmp_path: Path) -> None:
     assert (run / "model.safetensors").read_bytes() == whole
 
 
+@pytest.mark.parametrize("hardware", [True, False])
+def test_a_training_in_bf16_that_is_emulated_says_so(
+    hardware: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_cpu_multiplies_bf16", lambda: hardware)
+    said: list[str] = []
+    recipe = tiny_recipe(training={"steps": 1, "precision": "bf16"})
+    train(recipe, tmp_path / "run", log=said.append)
+    assert any("bf16 is emulated here" in line for line in said) == (not hardware)
+
+
 def test_images_in_bf16_are_near_those_in_fp32_and_leave_the_model_alone(tmp_path: Path) -> None:
     model = load(train(tiny_recipe(training={"steps": 8}), tmp_path / "run"))
     before = {k: v.clone() for k, v in model.denoiser.network.state_dict().items()}

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import torch
+
 from .. import build
 from ..data import ImageData
 from ..recipe.fields import RecipeError
@@ -15,7 +17,7 @@ from ..training.monitor import Diverged
 from ..training.trainer import Trainer
 from ..utils.console import warn
 from ..utils.device import prepare
-from ..utils.precision import name_of
+from ..utils.precision import name_of, processor
 from ..utils.processes import Processes, processes
 from ..utils.signals import Stopped
 from .claim import check_new, new_run, resumed_run
@@ -79,6 +81,11 @@ def train(
         parameters = sum(p.numel() for p in trainer.state.network.parameters())
         where = f"on {trainer.device}, in {name_of(trainer.precision)}"
         log(f"{recipe.name}: {parameters:,} parameters {where}; writing to {folder}")
+        if trainer.precision == torch.bfloat16 and not processor(trainer.device).bf16:
+            changes = " --changes allow" if resume else ""
+            log(
+                f"warning: bf16 is emulated here, which is slow; --precision fp32{changes} avoids it"
+            )
         try:
             stopped = trainer.run(run.hooks(), run.log)
             if trainer.runs_hooks:
