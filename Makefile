@@ -90,9 +90,10 @@ docs: .venv/installed
 	$(BIN)/sphinx-build -W -q docs docs/_build
 
 # Run the sources in notebooks/ from top to bottom, into notebooks/*.ipynb with what they show.
+# In fp32 everywhere: what a notebook claims is not to depend on a timing.
 notebooks: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[notebooks]'
-	$(BIN)/jupytext --to ipynb --set-kernel python3 --execute notebooks/*.py
+	MEZZOTINT_WITHOUT=bf16 $(BIN)/jupytext --to ipynb --set-kernel python3 --execute notebooks/*.py
 
 # The studio as a Hugging Face Space, ready to be pushed there: dist/space.
 space:
