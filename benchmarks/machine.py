@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 import mezzotint
+from mezzotint.utils.precision import cpu_name
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
@@ -26,13 +27,8 @@ def peak(seconds: float = 2.0, dtype: torch.dtype = torch.float32) -> float:
 
 def describe() -> str:
     """Processor, threads, versions and date, in a line."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].split(":", 1)[1].strip() if names else model
     return (
-        f"{os.cpu_count()} cores of {model} ({torch.backends.cpu.get_cpu_capability()}),"
+        f"{os.cpu_count()} cores of {cpu_name()} ({torch.backends.cpu.get_cpu_capability()}),"
         f" {torch.get_num_threads()} threads; mezzotint"
         f" {mezzotint.__version__}, torch {torch.__version__}, Python {platform.python_version()};"
         f" {time.strftime('%Y-%m-%d')}"

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 import mezzotint
 from common import tiny_data
 from mezzotint import build, load, weights
+from mezzotint.loading import find_weights
 from mezzotint.recipe.fields import RecipeError
 from mezzotint.recipe.objectives import AdversarialRefinement, Denoising, Distillation, Refinement
 from mezzotint.recipe.presets import RECIPES, find
@@ -42,6 +43,14 @@ def test_every_recipe_of_version_0_1_means_what_it_meant(name: str) -> None:
     """But for the norms and heads of the lean network, of which there are fewer now."""
     earlier = {} if name == "ddpm" else {"net": {"groups": 8, "heads": 4}}
     assert old_recipe(name) == override(RECIPES[name], earlier)
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if RECIPES[name].initial_model])
+def test_a_recipe_that_begins_from_a_shipped_model_has_its_network(name: str) -> None:
+    recipe = RECIPES[name]
+    shipped, _ = weights.read_header(find_weights(str(recipe.initial_model)))
+    assert recipe.net == shipped.net
+    assert recipe.diffusion == shipped.diffusion
 
 
 def test_what_moved_is_found_where_it_is_now() -> None:

@@ -258,15 +258,18 @@ def test_a_damaged_note_is_measured_again(
     assert json.loads(note.read_text())["gain"] == 2.0
 
 
+@pytest.mark.parametrize("operation", ["cache_entry", "locked", "whole_file"])
 def test_where_nothing_can_be_kept_it_is_measured_each_time(
+    operation: str,
     measuring: list[float],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    def full(path: Path) -> Any:
+    def full(*_: Any) -> Any:
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr(precision, operation, full)
     monkeypatch.setattr(precision, "whole_file", full)
     measuring[:] = [2.0, 2.0]
     for _ in range(2):

@@ -24,11 +24,15 @@ DIGITS_LONG = override(
     },
 )
 
+# The norms and heads of the shipped models, from which the recipes below begin.
+SHIPPED_NET = {"groups": 8, "heads": 4}
+
 # The shipped model distilled to one, two or four network evaluations. It needs no guidance.
 DIGITS_FAST = override(
     DIGITS_LONG,
     {
         "name": "digits-fast",
+        "net": SHIPPED_NET,
         "objective": {
             "name": "distillation",
             "teacher": "digits",
@@ -46,6 +50,7 @@ DIGITS_REFINED = override(
     DIGITS_LONG,
     {
         "name": "digits-refined",
+        "net": SHIPPED_NET,
         "training": {
             "steps": 300,
             "optimizer": "adamw",

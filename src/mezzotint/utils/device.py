@@ -25,7 +25,7 @@ SETTINGS = {
     " convolutions run fastest in",
     "bf16": "matrix products and convolutions in 16 bits, on CPUs where that was measured to be faster",
 }
-"""Settings of the process, and why they are made; benchmarks/runtime.py measures each.
+"""Settings of the process, and why they are made; benchmarks/runtime.py and throughput.py measure each.
 
 The environment variable MEZZOTINT_WITHOUT names those to leave out, such as ``memory,denormals``. The number
 of threads is torch's default, or OMP_NUM_THREADS."""

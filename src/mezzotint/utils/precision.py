@@ -14,7 +14,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from .cache import cache_entry
+from .cache import cache_entry, cache_folder
 from .console import warn
 from .device import wanted
 from .files import locked, read_bytes, whole_file
@@ -173,7 +173,11 @@ def bf16_is_faster(
         classes: number of classes; 0 for no labels.
         what: what it is to do; to train, it needs gradients too.
     """
-    file = cache_entry("precision", f"{_fingerprint(network, shape, what)}.json")
+    name = f"{_fingerprint(network, shape, what)}.json"
+    try:
+        file = cache_entry("precision", name)
+    except OSError:  # a full disk, which is said when the gain cannot be kept
+        file = cache_folder() / "precision" / name
     gain = _kept(file)
     if gain is None:
         with _alone(file):  # other processes wait, and read what this one finds
@@ -187,12 +191,10 @@ def bf16_is_faster(
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
     """Within the block, no other process measures; where nothing can be written, all do."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        yield
-        return
-    with locked(file.with_suffix(".lock")):
+    with ExitStack() as stack:
+        with suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(file.with_suffix(".lock")))
         yield
 
 
