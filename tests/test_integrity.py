@@ -28,7 +28,7 @@ SUBJECTS = [
     ],
     "run, model.safetensors",
     *["decoded pictures, images.npy", "decoded pictures, built.json"],
-    *["shipped model, digits", "shipped classifier"],
+    *["shipped model, digits", "shipped classifier", "page, page.js"],
 ]
 
 

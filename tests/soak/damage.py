@@ -1,10 +1,12 @@
 """The files of `soak.integrity`, and what of them is read after they were damaged."""
 
+import base64
 import contextlib
 import hashlib
 import io
 import random
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +168,38 @@ def decoded(folder: Path) -> list[Subject]:
 
 
 @contextlib.contextmanager
+def installed_page(folder: Path) -> Iterator[list[Subject]]:
+    """A script of the page, in an installation whose record has the SHA-256 of each file."""
+    package = folder / "installation" / "mezzotint"
+    shutil.copytree(assets.ASSETS / "page", package / "assets" / "page")
+    record = [
+        f"{path.relative_to(package.parent).as_posix()},sha256={_base64(path)},{path.stat().st_size}"
+        for path in sorted(package.rglob("*.*"))
+    ]
+    information = package.parent / "mezzotint-0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.4\nName: mezzotint\nVersion: 0\n")
+    (information / "RECORD").write_text("\n".join([*record, "mezzotint-0.dist-info/RECORD,,"]))
+    script = package / "assets" / "page" / "page.js"
+    assets.installed_hashes.cache_clear()
+    try:
+        with mock.patch.object(sys, "path", [str(package.parent), *sys.path]):
+            yield [Subject("page, page.js", script, lambda: _of_asset(script))]
+    finally:
+        assets.installed_hashes.cache_clear()
+
+
+def _base64(path: Path) -> str:
+    """The SHA-256 of a file, as installations record it."""
+    content = hashlib.sha256(path.read_bytes()).digest()
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def _of_asset(path: Path) -> str:
+    return hashlib.sha256(assets.read_asset(path)).hexdigest()
+
+
+@contextlib.contextmanager
 def subjects(folder: Path) -> Iterator[list[Subject]]:
     """All files to damage; within the block, the cache and copies of the shipped files are in ``folder``."""
     copies = folder / "assets"
@@ -173,6 +207,7 @@ def subjects(folder: Path) -> Iterator[list[Subject]]:
         shutil.copytree(assets.ASSETS / kind, copies / kind)
     run = make_run(folder)
     with (
+        installed_page(folder) as page,
         mock.patch.object(assets, "ASSETS", copies),
         mock.patch.dict("os.environ", MEZZOTINT_CACHE=str(folder / "cache")),
     ):
@@ -184,4 +219,5 @@ def subjects(folder: Path) -> Iterator[list[Subject]]:
             *decoded(folder),
             Subject("shipped model, digits", model, lambda: _of_weights("digits")),
             Subject("shipped classifier", judge, lambda: _of_classifier("digits-plain")),
+            *page,
         ]

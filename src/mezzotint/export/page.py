@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..model import Model
 from ..recipe.fields import RecipeError
-from ..utils.assets import ASSETS
+from ..utils.assets import ASSETS, read_asset
 from ..utils.classes import file_names
 from ..utils.files import read_bytes, whole_folder
 from ..utils.json_text import parse_json
@@ -83,7 +83,7 @@ def export_page(
             for name, content in files.items():
                 (folder / name).write_bytes(content)
             for name in ("style.css", *BROWSER):
-                (folder / name).write_bytes((PAGE / name).read_bytes())
+                (folder / name).write_bytes(read_asset(PAGE / name))
             (folder / "index.html").write_text(_linked(names), encoding="utf-8")
         written = sorted(path.name for path in folder.iterdir())
         mark = json.dumps({"models": list(models), "files": written})
@@ -132,7 +132,7 @@ def page_html(style: str, scripts: Sequence[str], security: str = "") -> str:
     Returns:
         HTML.
     """
-    text = (PAGE / "index.html").read_text(encoding="utf-8")
+    text = read_asset(PAGE / "index.html").decode()
     policy = f'<meta http-equiv="Content-Security-Policy" content="{html.escape(security)}">\n'
     text = text.replace("<!-- style -->", (policy if security else "") + style)
     limits = json.dumps(
@@ -165,7 +165,7 @@ def _linked(names: Sequence[str]) -> str:
 
 def _single(names: Sequence[str], files: Mapping[str, bytes]) -> str:
     """The page with everything in it; files are compressed."""
-    style = f"<style>\n{(PAGE / 'style.css').read_text(encoding='utf-8')}</style>"
+    style = f"<style>\n{read_asset(PAGE / 'style.css').decode()}</style>"
     scripts = [_models(names)]
     for name, content in files.items():
         if name.startswith("licence"):
@@ -175,7 +175,7 @@ def _single(names: Sequence[str], files: Mapping[str, bytes]) -> str:
         kind = 'type="application/octet-stream"'
         scripts.append(f'<script {kind} id="file:{html.escape(name)}">{packed}</script>')
     for name in BROWSER:
-        code = (PAGE / name).read_text(encoding="utf-8")
+        code = read_asset(PAGE / name).decode()
         scripts.append(f"<script>\n{code}</script>")
     return page_html(style, scripts, SECURITY)
 

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 
 from ..data.download import fetch
-from ..utils.assets import ASSETS
+from ..utils.assets import ASSETS, read_asset
 from ..utils.cache import cache_entry
 from ..utils.files import whole_file
 
@@ -50,7 +50,7 @@ def runtime_files(package: Path | None = None) -> dict[str, bytes]:
     path = package or _cached()
     contents = _unpacked(path)
     hashes = "\n".join(f"{value}  {Path(name).name}" for name, value in SHA256.items())
-    licence = LICENCE.read_text(encoding="utf-8").format(version=VERSION, hashes=hashes)
+    licence = read_asset(LICENCE).decode().format(version=VERSION, hashes=hashes)
     return {
         RUNTIME_CODE: contents[CODE],
         RUNTIME_BINARY: contents[BINARY],

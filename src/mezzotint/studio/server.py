@@ -17,6 +17,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from ..export.page import PAGE, SERVER, linked_scripts, page_html
 from ..recipe.fields import RecipeError
+from ..utils.assets import read_asset
 from ..utils.extras import missing
 from ..viz.animations import Format
 from .draw import draw, film_file, opinions
@@ -122,10 +123,11 @@ def about(shelf: Shelf, local: bool) -> dict[str, Any]:
 def _serve(server: Any, response: Any, name: str) -> None:
     """Serve a file of the page."""
     path = PAGE / name
+    content = read_asset(path)
 
     @server.get(f"/{name}")  # type: ignore[untyped-decorator]
     def file() -> Any:
-        return response(path.read_bytes(), media_type=TYPES[path.suffix])
+        return response(content, media_type=TYPES[path.suffix])
 
 
 def _add_jobs(server: Any, gradio: Any, shelf: Shelf) -> None:
