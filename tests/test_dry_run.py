@@ -18,9 +18,10 @@ from mezzotint.runs import claim, folder
 from mezzotint.runs.dry_run import Forecast, dry_run
 from mezzotint.runs.train import train
 from mezzotint.training import calibration
-from mezzotint.training.checkpoint import MODEL, STATE
+from mezzotint.training.checkpoint import STATE
 from mezzotint.training.log import read_metrics
 from mezzotint.utils import output
+from mezzotint.weights import MODEL
 from models import random_model_file
 
 STEPS = ["--steps", "8", "--save-every", "3", "--sample-every", "0"]

@@ -50,6 +50,12 @@ def test_torch_is_not_loaded_before_it_is_needed(code):
     assert run_python(f"{code}; import sys; print('torch' in sys.modules)") == "False"
 
 
+def test_what_only_training_needs_is_not_loaded_to_sample():
+    code = "import mezzotint, sys; mezzotint.load('digits-fast').sample([7])"
+    parts = ["mezzotint.objectives", "mezzotint.training", "matplotlib", "accelerate", "scipy"]
+    assert run_python(f"{code}; print([x for x in {parts} if x in sys.modules])") == "[]"
+
+
 @pytest.mark.parametrize("name", mezzotint.__all__)
 def test_every_public_name_resolves_and_is_listed(name):
     assert getattr(mezzotint, name) is not None
@@ -87,6 +93,13 @@ def test_every_module_class_and_function_that_is_public_is_explained(path):
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_module_is_longer_than_300_lines(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_nothing_is_written_where_a_killed_command_leaves_it_for_good() -> None:
+    """Temporary folders of Python stay when a process is killed; `files.temporary_folder` is found again."""
+    for path in MODULES:
+        names = re.findall(r"TemporaryDirectory|mkdtemp|NamedTemporaryFile", path.read_text())
+        assert not names, path
 
 
 CITATION = re.compile(

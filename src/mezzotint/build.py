@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import UInt8
@@ -15,13 +15,15 @@ from .data import Frame, ImageData, ImageSpec, Split, open_data
 from .diffusion.denoiser import NetworkDenoiser
 from .diffusion.parametrizations import determinant
 from .diffusion.schedules import Schedule
-from .objectives import Context, Objective
 from .recipe.schema import Data, Diffusion, Recipe
 from .registry import PARAMETRIZATIONS, SCHEDULES, load
 from .utils import pixels
 from .utils.console import printable
 from .utils.device import place
 from .utils.randomness import Stream, seeded
+
+if TYPE_CHECKING:
+    from .objectives import Objective
 
 Samples = UInt8[Tensor, "n channels height width"]
 
@@ -202,7 +204,7 @@ def make_objective(
     seed: int = 0,
     initial: NetworkDenoiser | None = None,
     samples: Samples | None = None,
-) -> Objective[Any]:
+) -> "Objective[Any]":
     """The objective of ``[objective]``.
 
     Args:
@@ -219,6 +221,8 @@ def make_objective(
     Raises:
         ValueError: if the objective needs a model or samples that are missing.
     """
+    from .objectives import Context  # sampling starts faster without
+
     images = None
     if samples is not None and initial is not None:
         images = pixels.to_float(samples).to(next(initial.network.parameters()).device)

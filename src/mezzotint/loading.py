@@ -13,12 +13,12 @@ from .model import Model
 from .nets.blocks import fold_standardization
 from .recipe.schema import Recipe
 from .recipe.toml import nearest
-from .training.checkpoint import MODEL, latest_checkpoint
 from .utils.assets import shipped
 from .utils.classes import file_names
 from .utils.device import pick_device, prepare
 from .utils.files import naming
 from .utils.hub import PREFIX, fetch
+from .weights import MODEL
 
 
 def find_weights(path: str | Path) -> Path:
@@ -52,6 +52,8 @@ def find_weights(path: str | Path) -> Path:
         )
     if (path / MODEL).is_file():
         return path / MODEL
+    from .training.checkpoint import latest_checkpoint  # most models start faster without
+
     checkpoint = latest_checkpoint(path / "checkpoints")
     if checkpoint is None:
         raise FileNotFoundError(f"{path} holds neither {MODEL} nor a checkpoint")

@@ -24,6 +24,9 @@ from .utils.console import in_a_line
 from .utils.files import naming, whole_file
 from .utils.json_text import parse_json
 
+MODEL = "model.safetensors"
+"""Name of the weights file in a run and in a checkpoint."""
+
 FORMATS = ("1", "2")
 """Formats that can be read; the last one is written. Format 1 has recipes of version 0.1."""
 

@@ -5,12 +5,14 @@ and each kind of fault; then once more without a fault, as the next start.
 """
 
 import hashlib
+import io
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +30,9 @@ from mezzotint.cli import main as command_line
 from mezzotint.data import ImageData
 from mezzotint.data.idx_sets import IdxSet
 from mezzotint.data.images import Split
+from mezzotint.export import onnx, runtime
+from mezzotint.export.onnx import export_onnx
+from mezzotint.loading import load
 from mezzotint.recipe.presets import as_recipe
 from mezzotint.recipe.toml import to_toml
 from mezzotint.registry import DATASETS
@@ -47,6 +52,9 @@ KILLED = "killed"
 FAULTS = [Fault.FULL, Fault.IO, Fault.SHORT, Fault.PERMISSION, Fault.KILL]
 
 
+RUNTIME = {name: name.encode() * 1000 for name in runtime.SHA256}
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A command under attack.
@@ -55,11 +63,13 @@ class Scenario:
         prepare: fills a folder with what is there before.
         words: the command, run in that folder.
         run: the folder of the run that it trains, if it does.
+        every: only each ``every``-th operation fails, where a command takes seconds.
     """
 
     prepare: Callable[[Path], None]
     words: list[str]
     run: str | None = None
+    every: int = 1
 
 
 def with_recipe(folder: Path) -> None:
@@ -117,6 +127,23 @@ def with_model(folder: Path) -> None:
         (folder / name).write_bytes(b"of before")
 
 
+def with_runtime(folder: Path) -> None:
+    """A model, and a small package in the place of the runtime that a page brings along.
+
+    Its graph is exported once for all pages: how that is written is tried by ``export onnx``.
+    """
+    with_model(folder)
+    graph = folder.parent / "graph.onnx"
+    export_onnx(load(folder / "model.safetensors"), graph, labels="weights", half=True)
+    exported = graph.read_bytes()
+    onnx._write_graph = lambda model, path, labels: path.write_bytes(exported)
+    with tarfile.open(folder / "runtime.tgz", "w:gz") as archive:
+        for name, content in RUNTIME.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
 def with_samples(folder: Path) -> None:
     """Images to measure, and images to measure against."""
     source = np.random.default_rng(2)
@@ -143,6 +170,13 @@ SCENARIOS = {
     ),
     "export diffusers": Scenario(
         with_model, ["export", "diffusers", "model.safetensors", "--out", "exported"]
+    ),
+    "export onnx": Scenario(
+        with_model, ["export", "onnx", "model.safetensors", "--out", "model.onnx"], every=5
+    ),
+    "export page": Scenario(
+        with_runtime,
+        ["export", "page", "model.safetensors", "--out", "page", "--runtime", "runtime.tgz"],
     ),
 }
 
@@ -362,6 +396,9 @@ def attack(every: int, names: list[str]) -> tuple[str, list[str]]:
         with server(Path(mirror)) as port:
             DATASETS["served"] = "soak.disk_faults:served"
             os.environ["SERVED_PORT"] = str(port)
+            runtime.SHA256.update(
+                {name: hashlib.sha256(content).hexdigest() for name, content in RUNTIME.items()}
+            )
             for number, scenario in enumerate(names):
                 subject = Subject(scenario, root / str(number))
                 counts[scenario] = _attack_one(scenario, subject, every, tally)
@@ -369,12 +406,18 @@ def attack(every: int, names: list[str]) -> tuple[str, list[str]]:
         [scenario, *(f"{found[fault]}" for fault in FAULTS)] for scenario, found in counts.items()
     ]
     which = "each" if every == 1 else f"each {every}th"
+    thinned = [
+        f" (of {name} at each {SCENARIOS[name].every}th)"
+        for name in names
+        if SCENARIOS[name].every > 1
+    ]
     text = (
         "## Faults of the disk\n\nThe operations on files of each command (open, list, read, write, copy,"
         " fsync, msync, truncate, allocate, map, rename, mkdir, unlink, rmdir), as the C library sees them,"
         " that each kind of fault can happen to:\n\n"
         f"{report.machine.table(['command', *(WORDS[f] for f in FAULTS)], operations)}\n\n"
-        f"At {which} of them the fault was made to happen, and then the command was started again. A full"
+        f"At {which} of them{''.join(thinned)} the fault was made to happen, and then the command was"
+        " started again. A full"
         " disk stays full; the other faults happen once; a kill comes halfway through a write. What had to"
         " hold: the exit status is 0 only with the complete result; the last line says what failed and"
         " where; files of before are whole; no checkpoint is lost; the next start ends as if nothing had"
@@ -389,7 +432,8 @@ def _attack_one(name: str, subject: Subject, every: int, tally: report.Tally) ->
     for fault in FAULTS:
         counts[fault] = subject.count(fault)
         row = f"{name}: {WORDS[fault]}"
-        for at in tqdm(range(1, counts[fault] + 1, every), row, unit="fault"):
+        step = every * subject.scenario.every
+        for at in tqdm(range(1, counts[fault] + 1, step), row, unit="fault"):
             try:
                 tally.add(row, subject.attack(fault, at))
             except Broken as broken:

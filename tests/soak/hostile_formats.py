@@ -19,9 +19,10 @@ from mezzotint.data.decode import is_picture, read_header
 from mezzotint.model import Model
 from mezzotint.recipe.presets import DIGITS, find
 from mezzotint.runs.resume import recipe_of_run
-from mezzotint.training.checkpoint import MANIFEST, MODEL, STATE, latest_checkpoint
+from mezzotint.training.checkpoint import MANIFEST, STATE, latest_checkpoint
 from mezzotint.training.log import MetricsLog
 from mezzotint.utils.cache import CACHE
+from mezzotint.weights import MODEL
 
 from . import forged_files, forged_texts, hostile_words
 from . import good_files as good

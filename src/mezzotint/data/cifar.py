@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..utils.cache import cache_entry
-from ..utils.files import read_bytes
+from ..utils.files import naming, read_bytes
 from .download import fetch
 from .images import ImageData, Split, check_labels
 
@@ -98,16 +98,18 @@ class Cifar:
             urls = [f"{mirror}/{self.archive}" for mirror in self.mirrors]
             path = fetch(cache_entry("data", self.archive), urls, self._check)
         try:
-            with tarfile.open(path) as archive:
+            with naming(path), tarfile.open(path) as archive:
                 members = {Path(member.name).name: member for member in archive if member.isfile()}
                 return {name: archive.extractfile(members[name]).read() for name in names}  # type: ignore[union-attr]
         except (tarfile.TarError, OSError, EOFError, KeyError, zlib.error) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk's, which says nothing of the archive
             raise ValueError(
                 f"{path} is not a whole {self.archive}: {error}; fetch it again"
             ) from error
 
     def _check(self, path: Path) -> None:
-        with path.open("rb") as file:
+        with naming(path), path.open("rb") as file:
             if hashlib.file_digest(file, "md5").hexdigest() != self.md5:
                 raise ValueError(f"it is not {self.archive}: its MD5 is wrong")
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ from ..loading import find_weights, from_parts
 from ..recipe.schema import Recipe
 from ..recipe.toml import to_toml
 from ..sampling import sample_grid
-from ..training.checkpoint import MODEL
+from ..utils.cache import cache_entry
 from ..utils.device import pick_device, prepare
-from ..utils.files import sha256
+from ..utils.files import sha256, temporary_folder
 from ..utils.hub import bars, check_repository, check_revision, library, reason
 from ..utils.markdown import one_line
 from ..utils.numbers import json_ready
 from ..viz.grids import save_picture, tile, to_pillow
+from ..weights import MODEL
 from .card import model_card
 from .public import public_document, public_recipe
 
@@ -111,8 +111,7 @@ def push(
     card = model_card(
         found.recipe, found.spec, found.evaluation, repo=repo, license=license, facts=facts
     )
-    with tempfile.TemporaryDirectory(prefix="mezzotint-") as name:
-        folder = Path(name)
+    with temporary_folder(cache_entry("pushed", "model")) as folder:
         _write(folder, found, card)
         files = {file: (folder / file).stat().st_size for file in FILES if (folder / file).exists()}
         url = None

@@ -6,7 +6,6 @@ a sampler needs beside it is in the file's metadata, as JSON under the key ``mez
 """
 
 import json
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 
 from ..model import Model
 from ..utils.extras import missing
-from ..utils.files import whole_file
+from ..utils.files import read_bytes, whole_file
 from ..utils.progress import bar
 from .description import LabelInput, describe
 
@@ -69,8 +68,7 @@ def export_onnx(
             does; nothing is written then.
     """
     require_onnx()
-    with tempfile.TemporaryDirectory() as folder, bar("exporting", 3, unit="part") as shown:
-        path = Path(folder) / "model.onnx"
+    with whole_file(out) as path, bar("exporting", 3, unit="part") as shown:
         _write_graph(model, path, labels)
         shown.update()
         parameters = (
@@ -86,8 +84,6 @@ def export_onnx(
                 f"the exported network differs from torch's by {difference:.1e}, more than {limit:.0e}:"
                 " nothing was written"
             )
-        with whole_file(out) as temporary:
-            temporary.write_bytes(path.read_bytes())
     return difference
 
 
@@ -199,7 +195,8 @@ def session(path: Path, threads: int = 0) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    content = read_bytes(path)
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 @torch.inference_mode()

@@ -8,7 +8,6 @@ import base64
 import gzip
 import html
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -70,14 +69,14 @@ def export_page(
         _check(name, model)
     _check_folder(out)
     files = runtime_files(runtime)
-    with tempfile.TemporaryDirectory() as temporary:
-        for name, model in models.items():
-            path = Path(temporary) / "model.onnx"
-            export_onnx(model, path, labels="weights", half=True)
-            files[f"{name}.onnx"] = path.read_bytes()
     names = [f"{name}.onnx" for name in models]
     with whole_folder(out.resolve()) as folder:
+        for name, model in zip(names, models.values(), strict=True):
+            export_onnx(model, folder / name, labels="weights", half=True)
         if single_file:
+            for name in names:
+                files[name] = read_bytes(folder / name)
+                (folder / name).unlink()
             (folder / "index.html").write_text(_single(names, files), encoding="utf-8")
         else:
             for name, content in files.items():

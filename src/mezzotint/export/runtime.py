@@ -5,14 +5,13 @@ import io
 import shutil
 import subprocess
 import tarfile
-import tempfile
 import zlib
 from pathlib import Path
 
 from ..data.download import fetch
 from ..utils.assets import ASSETS, read_asset
 from ..utils.cache import cache_entry
-from ..utils.files import whole_file
+from ..utils.files import read_bytes, temporary_folder, whole_file
 
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web-{VERSION}.tgz"
@@ -74,10 +73,10 @@ def _cached() -> Path:
 
 def _pack(npm: str, path: Path) -> None:
     """Let npm fetch the package, which knows the user's registry and proxy. If it fails, nothing happens."""
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder(path) as folder:
         command = [npm, "pack", "--silent", "--fetch-retries=0", f"onnxruntime-web@{VERSION}"]
         result = subprocess.run(command, cwd=folder, capture_output=True, check=False)
-        packed = Path(folder) / PACKAGE
+        packed = folder / PACKAGE
         if result.returncode == 0 and packed.is_file():
             with whole_file(path) as temporary:
                 temporary.write_bytes(packed.read_bytes())
@@ -103,7 +102,7 @@ def _unpacked(path: Path) -> dict[str, bytes]:
     """
     contents = {}
     try:
-        with tarfile.open(fileobj=io.BytesIO(path.read_bytes()), mode="r:gz") as archive:
+        with tarfile.open(fileobj=io.BytesIO(read_bytes(path)), mode="r:gz") as archive:
             for name, right in SHA256.items():
                 member = archive.extractfile(name)
                 content = member.read() if member is not None else b""

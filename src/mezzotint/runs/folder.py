@@ -27,7 +27,7 @@ from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe
 from ..recipe.toml import override, to_toml
 from ..sampling import sample_grid
-from ..training.checkpoint import MODEL, checkpoint_name, prune, save_checkpoint
+from ..training.checkpoint import checkpoint_name, prune, save_checkpoint
 from ..training.log import MetricsLog
 from ..training.sharding import all_whole
 from ..training.state import Hook, TrainingState
@@ -126,7 +126,7 @@ class RunFolder:
             return
         tensors = all_whole(state.sampling_network.state_dict(), self.writes)
         if self.writes:
-            weights.write(self.folder / MODEL, tensors, self.recipe, self.trainer.spec)
+            weights.write(self.folder / weights.MODEL, tensors, self.recipe, self.trainer.spec)
         if self.drawn_step != state.step:
             self.draw(state)
         elif self.writes:

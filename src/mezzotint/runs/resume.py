@@ -9,12 +9,12 @@ from ..data import ImageData
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe
 from ..recipe.toml import differences, from_toml, override
-from ..training.checkpoint import MODEL, all_checkpoints, latest_checkpoint, load_checkpoint
+from ..training.checkpoint import all_checkpoints, latest_checkpoint, load_checkpoint
 from ..training.trainer import Trainer
 from ..utils.classes import check_same
 from ..utils.files import read_bytes, read_text, whole_file
 from ..utils.json_text import parse_json
-from ..weights import read_header
+from ..weights import MODEL, read_header
 
 DATA = "data.json"
 """The file that describes the images the run began with."""

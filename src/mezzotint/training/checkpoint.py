@@ -18,11 +18,11 @@ from .. import weights
 from ..utils.console import in_a_line, warn
 from ..utils.files import read_bytes, remove_folder, restore_interrupted, sha256, whole_folder
 from ..utils.json_text import parse_json
+from ..weights import MODEL
 from .monitor import Diverged
 from .sharding import all_whole
 from .state import TrainingState
 
-MODEL = "model.safetensors"
 STATE = "state.safetensors"
 MANIFEST = "manifest.json"
 

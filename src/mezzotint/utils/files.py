@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock
-
 OLD = ".old-"
 """Prefix of the name of a folder while it is being replaced."""
 
@@ -77,6 +75,8 @@ def locked(path: Path) -> Iterator[bool]:
     Yields:
         Whether there is a lock. Some file systems have none, and then nobody waits.
     """
+    from filelock import FileLock  # programs that lock nothing start faster without
+
     lock = FileLock(path)
     try:
         lock.acquire()
@@ -222,6 +222,16 @@ def whole_file(path: Path) -> Iterator[Path]:
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder to work in, beside ``path``, removed after the block.
+
+    What killed processes left beside it is removed, which is why no folder of the system's is taken.
+    """
+    with _written(path, folder=True) as temporary:
+        yield temporary
 
 
 @contextmanager

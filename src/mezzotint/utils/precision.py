@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import platform
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
@@ -254,7 +253,7 @@ def _measured_gain(
         half = _seconds(halved, inputs, torch.bfloat16, training)
         pairs.append((full, half))
     full_times, half_times = zip(*pairs[1:], strict=True)  # the first ones wait for kernels
-    return statistics.median(full_times) / statistics.median(half_times)
+    return (torch.tensor(full_times).median() / torch.tensor(half_times).median()).item()
 
 
 def _inputs(
