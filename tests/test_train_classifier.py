@@ -11,6 +11,7 @@ import torch
 from common import tiny_data
 from mezzotint.cli import main
 from mezzotint.evaluation.features import extract_features, load_classifier
+from mezzotint.evaluation.train_classifier import jitter, mirror
 
 
 def run(*words: str) -> None:
@@ -29,9 +30,12 @@ def data(tmp_path: Path) -> str:
     return f"npz:{tmp_path / 'tiny.npz'}"
 
 
-@pytest.mark.parametrize("kind", ["plain", "residual"])
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [("plain", ["--width", "2", "--augmentation", "mirror"]), ("residual", ["--width", "3"])],
+)
 def test_a_judge_of_ones_own_and_the_command_that_makes_it_again(
-    tmp_path: Path, data: str, kind: str
+    tmp_path: Path, data: str, kind: str, more: list[str]
 ) -> None:
     out = tmp_path / "judge.safetensors"
     run(
@@ -45,9 +49,12 @@ def test_a_judge_of_ones_own_and_the_command_that_makes_it_again(
         "16",
         "--epochs",
         "2",
+        *more,
     )
     judge = load_classifier(out)
     assert judge.classes == ("0", "1")
+    widths = {"plain": 2 * 128, "residual": 3 * 96}
+    assert judge.network.head.in_features == widths[kind]
     images = torch.zeros(2, 1, 16, 16, dtype=torch.uint8)
     assert extract_features(judge, images).logits.shape == (2, 2)
     card = out.with_suffix(".md").read_text()
@@ -68,3 +75,44 @@ def test_a_file_that_is_there_is_never_written_over(tmp_path: Path, data: str) -
         main(["train-classifier", str(out), "--data", data])
     assert "must be a new" in str(stopped.value.code)
     assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize("width", ["0", "-1", "9"])
+def test_a_width_that_cannot_be_is_refused(tmp_path: Path, data: str, width: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(
+            ["train-classifier", str(tmp_path / "x.safetensors"), "--data", data, "--width", width]
+        )
+    assert "width" in str(stopped.value.code)
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_mirrored_images_are_moved_by_whole_pixels() -> None:
+    """Each is the original or its mirror image, moved by up to 2 pixels, with black from outside."""
+    images = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    augmented = mirror(images, torch.Generator().manual_seed(1))
+    padded = torch.nn.functional.pad(images, (2, 2, 2, 2), value=-1.0)
+    kinds = set()
+    for image, border in zip(augmented, padded, strict=True):
+        candidates = {
+            (flipped, down, right): torch.dist(
+                image,
+                (border.flip(2) if flipped else border)[:, down : down + 28, right : right + 28],
+            )
+            for flipped in (False, True)
+            for down in range(5)
+            for right in range(5)
+        }
+        nearest = min(candidates, key=lambda key: candidates[key])
+        assert candidates[nearest] < 1e-3
+        kinds.add(nearest)
+    assert {flipped for flipped, *_ in kinds} == {False, True}
+    assert {down for _, down, _ in kinds} == set(range(5))
+    assert {right for *_, right in kinds} == set(range(5))
+
+
+def test_jitter_never_mirrors() -> None:
+    images = torch.full((200, 1, 28, 28), -1.0)
+    images[:, :, 4:24, 4:8] = 1  # a bar on the left
+    moved = jitter(images, torch.Generator().manual_seed(0))
+    assert (moved[..., :14].sum((1, 2, 3)) > moved[..., 14:].sum((1, 2, 3))).all()

@@ -20,6 +20,8 @@ def train_classifier(
     size: int | None = None,
     channels: int | None = None,
     broken: Literal["refuse", "skip"] = "refuse",
+    width: int = 1,
+    augmentation: Literal["jitter", "mirror"] = "jitter",
     epochs: int = 12,
     seed: int = 0,
     device: str | None = None,
@@ -47,10 +49,15 @@ def train_classifier(
         1 for grey, 3 for colour; as the images are if not given.
     broken
         skip leaves broken pictures out.
+    width
+        How many times as many channels: 2 for pictures that are harder to tell apart than digits.
+    augmentation
+        jitter turns, stretches and moves images a little; mirror mirrors half of them, which suits clothes
+        and no digits.
     epochs
         Passes over the training split.
     seed
-        Seed of initialization, order and jitter.
+        Seed of initialization, order and augmentation.
     device
         cpu, cuda, mps, ...; the CPU if not given.
     """
@@ -59,6 +66,8 @@ def train_classifier(
         raise RecipeError(f"out = {out}: it must be a new .safetensors file")
     if epochs < 1:
         raise RecipeError(f"epochs = {epochs}: it must be at least 1")
+    if not 1 <= width <= 8:
+        raise RecipeError(f"width = {width}: it must be 1 to 8")
     from .. import build
     from ..evaluation.features import extract_features, load_classifier, save_classifier
     from ..evaluation.train_classifier import ClassifierRecipe
@@ -79,9 +88,11 @@ def train_classifier(
     )
     train = build.load_data(section, "train")
     test = build.load_data(section, "test")
-    recipe = ClassifierRecipe(kind=kind, epochs=epochs, seed=seed)
+    recipe = ClassifierRecipe(
+        kind=kind, width=width, augmentation=augmentation, epochs=epochs, seed=seed
+    )
     network = fit(recipe, train, pick_device(device or "cpu"))
-    save_classifier(out, network, kind, train, f"{data}, training split", recipe)
+    save_classifier(out, network, kind, train, f"{data}, training split", recipe, width=width)
     classifier = load_classifier(out)
     wrong = int((extract_features(classifier, test.images).logits.argmax(1) != test.labels).sum())
     share = f"{1 - wrong / len(test):.2%} right"
@@ -92,6 +103,8 @@ def train_classifier(
         "size": size,
         "channels": channels,
         "broken": broken if broken == "skip" else None,
+        "width": width,
+        "augmentation": augmentation,
         "epochs": epochs,
         "seed": seed,
         "device": device,

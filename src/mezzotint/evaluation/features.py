@@ -93,18 +93,26 @@ def load_classifier(name: str | Path, device: torch.device | None = None) -> Cla
     try:
         card = parse_json(metadata["classifier"])
         spec = parse_spec(card)
+        settings = (spec.channels, len(spec.classes), card.get("width", 1))
         with shapes_alone():  # a file may claim a network that no memory holds
-            check_weights(CLASSIFIERS[card["kind"]](spec.channels, len(spec.classes)), tensors)
+            check_weights(CLASSIFIERS[card["kind"]](*settings), tensors)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is a damaged classifier: {error!r}") from error
-    network = CLASSIFIERS[card["kind"]](spec.channels, len(spec.classes))
+    network = CLASSIFIERS[card["kind"]](*settings)
     network.load_state_dict(tensors)
     network = network.eval().requires_grad_(False).to(device or torch.device("cpu"))
     return Classifier(network, path.stem, sha256(path), spec.size, spec.channels, spec.classes)
 
 
 def save_classifier(
-    path: Path, network: nn.Module, kind: str, data: ImageData, trained_on: str, recipe: object
+    path: Path,
+    network: nn.Module,
+    kind: str,
+    data: ImageData,
+    trained_on: str,
+    recipe: object,
+    *,
+    width: int = 1,
 ) -> None:
     """Write a classifier as a safetensors file with its metadata.
 
@@ -115,9 +123,11 @@ def save_classifier(
         data: Training images, whose size, channels and classes are stored.
         trained_on: Description of the training data.
         recipe: Training settings, stored as text.
+        width: How many times as many channels it has.
     """
     card = {
         "kind": kind,
+        "width": width,
         "size": data.size,
         "channels": data.channels,
         "classes": data.classes,

@@ -1,10 +1,10 @@
 """Training of the classifiers that evaluate images.
 
-They see the training split only, augmented by small random affine maps. Images are never flipped, because a
-mirrored digit can be of no class.
+They see the training split only, augmented by random maps that leave the class as it is.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +30,9 @@ class ClassifierRecipe:
 
     Attributes:
         kind: Architecture, a name of the registry CLASSIFIERS.
+        width: How many times as many channels as the shipped classifiers have.
+        augmentation: "jitter", small affine maps; or "mirror", for what may be seen from either side, which
+            a digit may not.
         epochs: Passes over the data.
         batch: Images per step.
         learning_rate: Peak of the schedule.
@@ -39,6 +42,8 @@ class ClassifierRecipe:
     """
 
     kind: Literal["plain", "residual"] = "plain"
+    width: int = 1
+    augmentation: Literal["jitter", "mirror"] = "jitter"
     epochs: int = 12
     batch: int = 128
     learning_rate: float = 4e-3
@@ -72,10 +77,51 @@ def jitter(
     sin = angle.sin()
     row_x = [scale_x * cos, scale_y * (shear - sin), u[4] / 7]
     row_y = [scale_x * sin, scale_y * cos, u[5] / 7]
-    theta = torch.stack(row_x + row_y, dim=1).view(count, 2, 3)
+    return _mapped(images, torch.stack(row_x + row_y, dim=1))
+
+
+def mirror(
+    images: Float[Tensor, "batch channels height width"], source: torch.Generator
+) -> Float[Tensor, "batch channels height width"]:
+    """Mirror half of the images, and move each by whole pixels, up to 1/14 of the side (2 of 28 pixels).
+
+    Args:
+        images: In [-1, 1].
+        source: CPU random generator.
+
+    Returns:
+        Images of the same shape and range. Pixels from outside the image are black (-1).
+    """
+    count = len(images)
+    height, width = images.shape[2:]
+    sign = torch.randint(0, 2, (count,), generator=source) * 2.0 - 1
+    right = _whole(width, count, source)
+    down = _whole(height, count, source)
+    zero = torch.zeros(count)
+    one = torch.ones(count)
+    return _mapped(images, torch.stack([sign, zero, right, zero, one, down], dim=1))
+
+
+def _whole(side: int, count: int, source: torch.Generator) -> Float[Tensor, " batch"]:
+    """Random translations of up to 1/14 of a side, in whole pixels; the side is 2 long."""
+    most = side // 14
+    return torch.randint(-most, most + 1, (count,), generator=source) * 2.0 / side
+
+
+def _mapped(
+    images: Float[Tensor, "batch channels height width"], maps: Float[Tensor, "batch 6"]
+) -> Float[Tensor, "batch channels height width"]:
+    """Images under affine maps, each given by the two rows of its matrix."""
+    theta = maps.view(-1, 2, 3)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     # grid_sample pads with 0, so the images are shifted by 1 to make black 0, and shifted back.
     return F.grid_sample(images + 1, grid.to(images), align_corners=False) - 1
+
+
+AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "jitter": jitter,
+    "mirror": mirror,
+}
 
 
 def train_classifier(
@@ -98,7 +144,7 @@ def train_classifier(
         raise ValueError("a classifier needs images of two classes or more, with their labels")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(recipe.seed, Stream.INIT, 0))
-        network = CLASSIFIERS[recipe.kind](data.channels, len(data.classes))
+        network = CLASSIFIERS[recipe.kind](data.channels, len(data.classes), recipe.width)
         return _fit(recipe, data, place(network, device or torch.device("cpu")))
 
 
@@ -112,6 +158,7 @@ def _fit(recipe: ClassifierRecipe, data: ImageData, network: nn.Module) -> nn.Mo
         fused=can_fuse(list(network.parameters())),
     )
     device = next(network.parameters()).device
+    augment = AUGMENTATIONS[recipe.augmentation]
     steps = max(1, recipe.epochs * len(data) // recipe.batch)
     progress_bar = bar(recipe.kind, steps)
     for step in range(steps):
@@ -123,7 +170,7 @@ def _fit(recipe: ClassifierRecipe, data: ImageData, network: nn.Module) -> nn.Mo
             group["lr"] = recipe.learning_rate * warmup * decay
         rows = batch_indices(recipe.seed, step * recipe.batch, recipe.batch, len(data))
         rng = generator(recipe.seed, Stream.DRAWS, step)
-        images = jitter(pixels.to_float(data.images[rows]), rng).to(device)
+        images = augment(pixels.to_float(data.images[rows]), rng).to(device)
         _, logits = network(images)
         loss = F.cross_entropy(logits, data.labels[rows].to(device), label_smoothing=0.02)
         loss.backward()

@@ -27,20 +27,21 @@ class Plain(nn.Module):
     Args:
         channels: channels of the images.
         num_classes: number of classes.
+        width: how many times as many channels, and features.
     """
 
-    def __init__(self, channels: int = 1, num_classes: int = 10) -> None:
+    def __init__(self, channels: int = 1, num_classes: int = 10, width: int = 1) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            _conv_norm(channels, 32, kernel=5, stride=2),
-            _conv_norm(32, 48),
+            _conv_norm(channels, 32 * width, kernel=5, stride=2),
+            _conv_norm(32 * width, 48 * width),
             nn.MaxPool2d(2),
-            _conv_norm(48, 96),
-            _conv_norm(96, 96),
+            _conv_norm(48 * width, 96 * width),
+            _conv_norm(96 * width, 96 * width),
             nn.MaxPool2d(2),
-            _conv_norm(96, 128),
+            _conv_norm(96 * width, 128 * width),
         )
-        self.head = nn.Linear(128, num_classes)
+        self.head = nn.Linear(128 * width, num_classes)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Answer:
         """The features and logits of images in [-1, 1]."""
@@ -71,20 +72,21 @@ class Residual(nn.Module):
     Args:
         channels: channels of the images.
         num_classes: number of classes.
+        width: how many times as many channels, and features.
     """
 
-    def __init__(self, channels: int = 1, num_classes: int = 10) -> None:
+    def __init__(self, channels: int = 1, num_classes: int = 10, width: int = 1) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * channels, 40, 3, padding=1),
-            _Residual(40),
-            nn.Conv2d(40, 96, 2, stride=2),
-            _Residual(96),
-            nn.GroupNorm(8, 96),
+            nn.Conv2d(4 * channels, 40 * width, 3, padding=1),
+            _Residual(40 * width),
+            nn.Conv2d(40 * width, 96 * width, 2, stride=2),
+            _Residual(96 * width),
+            nn.GroupNorm(8, 96 * width),
             nn.SiLU(),
         )
-        self.head = nn.Linear(96, num_classes)
+        self.head = nn.Linear(96 * width, num_classes)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Answer:
         """The features and logits of images in [-1, 1]."""
