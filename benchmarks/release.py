@@ -2,6 +2,8 @@
 
     python benchmarks/release.py runs/digits digits
     python benchmarks/release.py runs/digits-fast digits-fast
+    python benchmarks/release.py runs/fashion-refined fashion --judge fashion-plain.safetensors \\
+      --witness fashion-residual.safetensors
 
 Writes src/mezzotint/assets/models/NAME.safetensors, and NAME.md beside it, which says what the weights
 are, how they were made, and how good they are: 10,000 images, three seeds, `mezzotint evaluate`'s own
@@ -24,6 +26,7 @@ from mezzotint import weights
 from mezzotint.evaluation.evaluate import evaluate_model, reference_of
 from mezzotint.evaluation.report import to_markdown
 from mezzotint.export.card import measures, recipe_section
+from mezzotint.export.public import public_recipe
 from mezzotint.training.checkpoint import sha256
 from mezzotint.utils.assets import ASSETS
 
@@ -61,7 +64,7 @@ def shift(whole: Path, half: Path) -> float:
     return (a - b).abs().mean().item()
 
 
-def card(name: str, file: Path, run: Path, moved: float, table: str) -> str:
+def card(name: str, file: Path, run: Path, moved: float, table: str, verb: str) -> str:
     """What has to be said of the weights."""
     tensors, recipe, _ = weights.read(file)
     count = sum(tensor.numel() for tensor in tensors.values())
@@ -72,7 +75,7 @@ def card(name: str, file: Path, run: Path, moved: float, table: str) -> str:
         f"- trained: {trained(run)}; {machine.describe()}\n"
         f"- half precision moves an image by {moved:.3f} of 255 levels of grey on average\n"
         f"- SHA-256: {sha256(file)}\n"
-        f"- again: `make weights`\n\n"
+        f"- again: `make {verb}`\n\n"
         f"{measures(table)}\n{recipe_section(recipe)}"
     )
 
@@ -81,21 +84,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("name", help="what the model is called from then on")
+    parser.add_argument(
+        "--judge", type=Path, help="classifier to measure with, if not the shipped one"
+    )
+    parser.add_argument("--witness", type=Path, help="second classifier")
     parser.add_argument("--count", type=int, default=10_000, help="images per seed")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     whole = arguments.run / "model.safetensors"
-    tensors, recipe, spec = weights.read(whole)
+    tensors, own, spec = weights.read(whole)
+    recipe, _ = public_recipe(own)
     half = arguments.run / f"{arguments.name}.safetensors"
     weights.write(half, {k: t.to(torch.float16) for k, t in tensors.items()}, recipe, spec)
     result = evaluate_model(
         mezzotint.load(half, "cpu"),
-        reference_of(),
+        reference_of(recipe.data, arguments.judge, arguments.witness),
         count=arguments.count,
         seeds=range(arguments.seeds),
         source=arguments.name,
     )
-    text = card(arguments.name, half, arguments.run, shift(whole, half), to_markdown(result))
+    verb = "weights-fashion" if recipe.data.name == "fashion-mnist" else "weights"
+    moved = shift(whole, half)
+    text = card(arguments.name, half, arguments.run, moved, to_markdown(result), verb)
     folder = ASSETS / "models"
     folder.mkdir(exist_ok=True)
     half.replace(folder / half.name)

@@ -1,9 +1,11 @@
 """MNIST's kin from a folder, and CIFAR from its binary archives, all made here."""
 
 import dataclasses
+import errno
 import gzip
 import hashlib
 import io
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -190,6 +192,23 @@ def test_an_archive_without_the_files_is_refused_by_name(tmp_path: Path) -> None
     md5 = pack(tmp_path / CIFAR10.archive, {"readme.txt": b"x"})
     with pytest.raises(ValueError, match=r"cifar-10-binary\.tar\.gz.*data_batch_1\.bin"):
         dataclasses.replace(CIFAR10, md5=md5)("train", tmp_path)
+
+
+def test_an_archive_that_the_disk_does_not_give_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = tmp_path / CIFAR10.archive
+    kind = dataclasses.replace(CIFAR10, md5=pack(path, cifar_files(CIFAR10)))
+    for place in ("tarfile.TarFile.extractfile", "hashlib.file_digest"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, fail)
+            with pytest.raises(OSError, match=os.strerror(errno.EIO)) as raised:
+                kind("train", tmp_path)
+        assert raised.value.filename == str(path), place
+        assert "fetch it again" not in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])

@@ -1,11 +1,14 @@
 """The ONNX export, run by onnxruntime: the same outputs, and a sampler in numpy with the same images."""
 
 import dataclasses
+import errno
 import importlib
 import itertools
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from mezzotint import load
 from mezzotint.build import new_denoiser
 from mezzotint.cli import main
 from mezzotint.data import ImageSpec
+from mezzotint.export import onnx as onnx_export
 from mezzotint.export.description import describe
 from mezzotint.export.onnx import compare, export_onnx, session
 from mezzotint.loading import from_parts
@@ -190,3 +194,22 @@ def test_bad_requests_are_refused(arguments, words, monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match=words):
         main(["export", "onnx", *arguments])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["_write_graph", "_add_metadata", "session"])
+def test_what_the_disk_does_not_take_or_give_is_named_and_nothing_stays(
+    tmp_path, monkeypatch, place
+):
+    def fail(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(onnx_export, place, fail)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))  # nothing is written there
+    out = tmp_path / "model.onnx"
+    out.write_bytes(b"of before")
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)) as raised:
+        export_onnx(tiny_model(tiny_recipe()), out)
+    assert raised.value.filename == str(out)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "model.onnx": b"of before"
+    }

@@ -1,5 +1,6 @@
 """The page that runs models in the browser, without a browser: its files, its runtime, its mathematics."""
 
+import errno
 import gzip
 import hashlib
 import io
@@ -13,6 +14,7 @@ from base64 import b64decode
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -302,6 +304,16 @@ def test_a_package_at_hand_is_taken_with_its_licence(pinned):
     licence = files["licence-onnxruntime-web.txt"].decode()
     assert runtime.VERSION in licence
     assert all(value in licence for value in runtime.SHA256.values())
+
+
+def test_a_package_that_the_disk_does_not_give_is_named(pinned, monkeypatch):
+    def fail(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)) as raised:
+        runtime.runtime_files(pinned)
+    assert raised.value.filename == str(pinned)
 
 
 @pytest.mark.parametrize("place", [0, 5, 20, 400, 2000, 9000, 15_000, -9, -2])

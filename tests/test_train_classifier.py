@@ -32,7 +32,10 @@ def data(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize(
     ("kind", "more"),
-    [("plain", ["--width", "2", "--augmentation", "mirror"]), ("residual", ["--width", "3"])],
+    [
+        ("plain", ["--width", "2", "--augmentation", "mirror", "--precision", "bf16"]),
+        ("residual", ["--width", "3"]),
+    ],
 )
 def test_a_judge_of_ones_own_and_the_command_that_makes_it_again(
     tmp_path: Path, data: str, kind: str, more: list[str]

@@ -23,6 +23,7 @@ def train_classifier(
     width: int = 1,
     augmentation: Literal["jitter", "mirror"] = "jitter",
     epochs: int = 12,
+    precision: Literal["fp32", "bf16"] = "fp32",
     seed: int = 0,
     device: str | None = None,
 ) -> None:
@@ -56,6 +57,8 @@ def train_classifier(
         and no digits.
     epochs
         Passes over the training split.
+    precision
+        Number type of products: bf16 is faster where the machine multiplies it.
     seed
         Seed of initialization, order and augmentation.
     device
@@ -89,7 +92,12 @@ def train_classifier(
     train = build.load_data(section, "train")
     test = build.load_data(section, "test")
     recipe = ClassifierRecipe(
-        kind=kind, width=width, augmentation=augmentation, epochs=epochs, seed=seed
+        kind=kind,
+        width=width,
+        augmentation=augmentation,
+        epochs=epochs,
+        precision=precision,
+        seed=seed,
     )
     network = fit(recipe, train, pick_device(device or "cpu"))
     save_classifier(out, network, kind, train, f"{data}, training split", recipe, width=width)
@@ -106,6 +114,7 @@ def train_classifier(
         "width": width,
         "augmentation": augmentation,
         "epochs": epochs,
+        "precision": precision,
         "seed": seed,
         "device": device,
     }

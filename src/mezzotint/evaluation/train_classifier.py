@@ -20,6 +20,7 @@ from ..training.ema import Ema
 from ..training.optimizers import can_fuse
 from ..utils import pixels
 from ..utils.device import place
+from ..utils.precision import TYPES, in_precision
 from ..utils.progress import bar
 from ..utils.randomness import Stream, derived_seed, generator
 
@@ -38,6 +39,7 @@ class ClassifierRecipe:
         learning_rate: Peak of the schedule.
         weight_decay: Coefficient of AdamW.
         ema: Decay of the moving average of the weights, between 0 and 1.
+        precision: Number type of products and convolutions in training; weights are in fp32.
         seed: Seed of initial weights, order and augmentation.
     """
 
@@ -49,6 +51,7 @@ class ClassifierRecipe:
     learning_rate: float = 4e-3
     weight_decay: float = 0.02
     ema: float = 0.998
+    precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
 
 
@@ -171,8 +174,9 @@ def _fit(recipe: ClassifierRecipe, data: ImageData, network: nn.Module) -> nn.Mo
         rows = batch_indices(recipe.seed, step * recipe.batch, recipe.batch, len(data))
         rng = generator(recipe.seed, Stream.DRAWS, step)
         images = augment(pixels.to_float(data.images[rows]), rng).to(device)
-        _, logits = network(images)
-        loss = F.cross_entropy(logits, data.labels[rows].to(device), label_smoothing=0.02)
+        with in_precision(device, TYPES[recipe.precision]):
+            _, logits = network(images)
+        loss = F.cross_entropy(logits.float(), data.labels[rows].to(device), label_smoothing=0.02)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

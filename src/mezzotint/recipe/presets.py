@@ -88,8 +88,8 @@ FASHION = override(
     {
         "name": "fashion",
         "data": {"name": "fashion-mnist"},
-        "net": {"width": 40},
-        "training": {"steps": 2700},
+        "net": {"width": 48},
+        "training": {"steps": 10_000, "ema": 0.999},
     },
 )
 
