@@ -40,11 +40,12 @@ weights: .venv/installed
 # The same for clothes, with the two classifiers that measure them: an hour and a half.
 weights-fashion: .venv/installed
 	$(BIN)/mezzotint train-classifier runs/fashion-plain.safetensors --data fashion-mnist --width 3 --augmentation mirror --epochs 14 --precision bf16
-	$(BIN)/mezzotint train-classifier runs/fashion-residual.safetensors --data fashion-mnist --kind residual --augmentation mirror
+	$(BIN)/mezzotint train-classifier runs/fashion-residual.safetensors --data fashion-mnist --kind residual --augmentation mirror --epochs 8 --precision bf16
 	$(BIN)/mezzotint train $(if $(wildcard runs/fashion/recipe.toml),--resume runs/fashion,fashion --out runs/fashion)
-	$(BIN)/mezzotint refine runs/fashion --out runs/fashion-refined
-	$(BIN)/mezzotint refine runs/fashion-refined --out runs/fashion-final
-	$(BIN)/python benchmarks/release.py runs/fashion-final fashion --judge runs/fashion-plain.safetensors --witness runs/fashion-residual.safetensors
+	$(BIN)/mezzotint refine runs/fashion --out runs/fashion-r1
+	$(BIN)/mezzotint refine runs/fashion-r1 --out runs/fashion-r2
+	$(BIN)/mezzotint refine runs/fashion-r2 --out runs/fashion-r3 --wrong-labels 0.125
+	$(BIN)/python benchmarks/release.py runs/fashion-r3 fashion --judge runs/fashion-plain.safetensors --witness runs/fashion-residual.safetensors
 	$(BIN)/mezzotint distill fashion --out runs/fashion-distilled
 	$(BIN)/mezzotint refine runs/fashion-distilled --out runs/fashion-fast
 	$(BIN)/python benchmarks/release.py runs/fashion-fast fashion-fast --judge runs/fashion-plain.safetensors --witness runs/fashion-residual.safetensors

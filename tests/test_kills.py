@@ -57,7 +57,8 @@ def test_one_of_two_processes_is_killed() -> None:
     [
         ("sample", 9),
         *((command, 40) for command in ("cache of pictures", "download", "film", "evaluate")),
-        *((command, 60) for command in ("train", "resume")),
+        *((command, 60) for command in ("train", "resume", "export page")),
+        ("export onnx", 5),  # which is each 25th
     ],
 )
 def test_any_operation_on_a_file_may_fail(command: str, every: int) -> None:

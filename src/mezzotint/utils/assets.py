@@ -47,4 +47,8 @@ def installed_hashes() -> dict[Path, str]:
         files = metadata.files("mezzotint") or []
     except metadata.PackageNotFoundError:  # a working tree on the path
         return {}
-    return {Path(str(file.locate())): file.hash.value for file in files if file.hash}
+    return {
+        Path(str(file.locate())): file.hash.value
+        for file in files
+        if file.hash and file.hash.mode == "sha256"
+    }
