@@ -98,7 +98,7 @@ def test_a_recipe_of_a_file_is_compared_with_its_base(
     (work / "mine.toml").write_text(f'base = "fashion"\n{data}', encoding="utf-8")
     text = said(capsys, "train", "mine.toml", *TINY, "--dry-run")
     assert re.search(r"^recipe: +mine, from fashion$", text, re.MULTILINE)
-    assert "net.width: 40 -> 8" in text
+    assert "net.width: 48 -> 8" in text
     assert "name: 'fashion' -> 'mine'" not in text
 
 

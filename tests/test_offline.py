@@ -64,7 +64,7 @@ def test_what_is_to_be_fetched_says_so_where_names_cannot_be_resolved(
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(socket, "getaddrinfo", unresolved)
-    told = in_process("doctor", "fashion-mnist")
+    told = in_process("doctor", "kmnist")
     assert str(told).startswith(
         "mezzotint: train-images-idx3-ubyte.gz could not be fetched; put it into a folder"
     )

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+
+from tqdm import tqdm
 
 SOURCE = Path(__file__).with_name("disk.c")
 
@@ -146,6 +149,8 @@ def _run(
     library = ctypes.CDLL(None)
     library.disk_place.restype = ctypes.c_char_p
     status = 0
+    # tqdm's own is shared between copies, and one that is killed with it would let the others wait for ever.
+    tqdm.set_lock(threading.RLock())
     try:
         os.dup2(output, 1)
         os.dup2(output, 2)
