@@ -2,7 +2,7 @@
 
     python benchmarks/release.py runs/digits digits
     python benchmarks/release.py runs/digits-fast digits-fast
-    python benchmarks/release.py runs/fashion-refined fashion --judge fashion-plain.safetensors \\
+    python benchmarks/release.py runs/fashion-r3 fashion --judge fashion-plain.safetensors \\
       --witness fashion-residual.safetensors
 
 Writes src/mezzotint/assets/models/NAME.safetensors, and NAME.md beside it, which says what the weights

@@ -51,8 +51,7 @@ def _within(limit: int) -> Iterator[Target]:
     rows = machine.read_table(machine.read_section("time to quality"))
     floors = [row for row in rows if row["system"] == "floor"]
     own = [r for r in rows if r["system"] == "mezzotint digits" and r["digit-FID"]]
-    long = [row for row in own if number(row["seconds"]) > 0.85 * limit]
-    long = [row for row in long if number(row["seconds"]) < 1.15 * limit]
+    long = [row for row in own if 0.85 * limit < number(row["seconds"]) < 1.15 * limit]
     in_time = [row for row in long if number(row["seconds"]) <= limit]
     distance = accuracy = None
     if floors and in_time:

@@ -1,5 +1,6 @@
 """``mezzotint train-classifier``: from images of one's own to a judge, and the card that says how."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -12,6 +13,8 @@ from common import tiny_data
 from mezzotint.cli import main
 from mezzotint.evaluation.features import extract_features, load_classifier
 from mezzotint.evaluation.train_classifier import jitter, mirror
+from mezzotint.utils.assets import shipped
+from mezzotint.weights import read_file, save
 
 
 def run(*words: str) -> None:
@@ -78,6 +81,25 @@ def test_a_file_that_is_there_is_never_written_over(tmp_path: Path, data: str) -
         main(["train-classifier", str(out), "--data", data])
     assert "must be a new" in str(stopped.value.code)
     assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize("width", [-1, 0, 2, 9, 10**30, "2", True, 1.0, None, [2]])
+def test_a_file_that_claims_another_width_is_refused(tmp_path: Path, width: object) -> None:
+    metadata, tensors = read_file(shipped("classifiers")["digits-plain"])
+    card = json.loads(metadata["classifier"]) | {"width": width}
+    path = tmp_path / "claims.safetensors"
+    save(path, tensors, {"classifier": json.dumps(card)})
+    with pytest.raises(ValueError, match=r"claims\.safetensors is a damaged classifier"):
+        load_classifier(path)
+
+
+def test_an_emulated_number_type_is_warned_of(
+    tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mezzotint.utils.precision._cpu_multiplies_bf16", lambda: False)
+    out = str(tmp_path / "judge.safetensors")
+    run("train-classifier", out, "--data", data, "--epochs", "1", "--precision", "bf16")
+    assert "bf16 is emulated here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("width", ["0", "-1", "9"])

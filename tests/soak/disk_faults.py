@@ -31,8 +31,10 @@ from mezzotint.data import ImageData
 from mezzotint.data.idx_sets import IdxSet
 from mezzotint.data.images import Split
 from mezzotint.export import onnx, runtime
+from mezzotint.export.description import LabelInput
 from mezzotint.export.onnx import export_onnx
 from mezzotint.loading import load
+from mezzotint.model import Model
 from mezzotint.recipe.presets import as_recipe
 from mezzotint.recipe.toml import to_toml
 from mezzotint.registry import DATASETS
@@ -136,7 +138,15 @@ def with_runtime(folder: Path) -> None:
     graph = folder.parent / "graph.onnx"
     export_onnx(load(folder / "model.safetensors"), graph, labels="weights", half=True)
     exported = graph.read_bytes()
-    onnx._write_graph = lambda model, path, labels: path.write_bytes(exported)
+    write_graph = onnx._write_graph
+
+    def write(model: Model, path: Path, labels: LabelInput) -> None:
+        if labels == "weights":  # as pages take them
+            path.write_bytes(exported)
+        else:
+            write_graph(model, path, labels)
+
+    onnx._write_graph = write
     with tarfile.open(folder / "runtime.tgz", "w:gz") as archive:
         for name, content in RUNTIME.items():
             member = tarfile.TarInfo(name)

@@ -1,13 +1,17 @@
 """``mezzotint train-classifier``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Data
 from ..recipe.toml import override
+from ..utils.console import warn
 from ..utils.output import output_file
+
+if TYPE_CHECKING:
+    from ..evaluation.features import Classifier
 
 
 def train_classifier(
@@ -69,16 +73,23 @@ def train_classifier(
         raise RecipeError(f"out = {out}: it must be a new .safetensors file")
     if epochs < 1:
         raise RecipeError(f"epochs = {epochs}: it must be at least 1")
-    if not 1 <= width <= 8:
-        raise RecipeError(f"width = {width}: it must be 1 to 8")
     from .. import build
-    from ..evaluation.features import extract_features, load_classifier, save_classifier
+    from ..evaluation.features import (
+        check_width,
+        extract_features,
+        load_classifier,
+        save_classifier,
+    )
     from ..evaluation.train_classifier import ClassifierRecipe
     from ..evaluation.train_classifier import train_classifier as fit
     from ..utils.device import pick_device, prepare
-    from ..utils.files import whole_file
+    from ..utils.precision import TYPES, is_emulated
 
+    check_width(width)
     prepare()
+    place = pick_device(device or "cpu")
+    if is_emulated(TYPES[precision], place):
+        warn("bf16 is emulated here, which is slow; --precision fp32 avoids it")
     section = override(
         Data(),
         {
@@ -99,7 +110,7 @@ def train_classifier(
         precision=precision,
         seed=seed,
     )
-    network = fit(recipe, train, pick_device(device or "cpu"))
+    network = fit(recipe, train, place)
     save_classifier(out, network, kind, train, f"{data}, training split", recipe, width=width)
     classifier = load_classifier(out)
     wrong = int((extract_features(classifier, test.images).logits.argmax(1) != test.labels).sum())
@@ -118,19 +129,34 @@ def train_classifier(
         "seed": seed,
         "device": device,
     }
+    accuracy = f"{share} ({wrong} of {len(test):,} wrong)"
+    _write_card(out, classifier, f"{data}, {kind}", accuracy, recipe, settings)
+    print(f"{out}: {share} on the test split")
+
+
+def _write_card(
+    out: Path,
+    classifier: "Classifier",
+    what: str,
+    accuracy: str,
+    recipe: object,
+    settings: Mapping[str, object],
+) -> None:
+    """Write what a classifier is, how good it is, and the command that makes it again, beside its file."""
+    from ..utils.files import whole_file
+
     words = (f"--{flag} {value}" for flag, value in settings.items() if value is not None)
-    parameters = sum(p.numel() for p in network.parameters())
+    parameters = sum(p.numel() for p in classifier.network.parameters())
     card = (
         f"# {out.stem}\n\n"
-        f"A classifier of {data}, {kind} ({parameters:,} parameters), trained on the training split only.\n\n"
-        f"- test split: {share} ({wrong} of {len(test):,} wrong)\n"
+        f"A classifier of {what} ({parameters:,} parameters), trained on the training split only.\n\n"
+        f"- test split: {accuracy}\n"
         f"- recipe: {recipe}\n"
         f"- SHA-256: {classifier.sha256}\n"
         f"- again: `mezzotint train-classifier {out.name} {' '.join(words)}`\n"
     )
     with whole_file(out.with_suffix(".md")) as temporary:
         temporary.write_text(card, encoding="utf-8")
-    print(f"{out}: {share} on the test split")
 
 
 def command(tokens: Sequence[str]) -> Callable[..., None]:

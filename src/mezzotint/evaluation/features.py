@@ -23,6 +23,21 @@ SHIPPED = {"features": "digits-plain", "witness": "digits-residual"}
 """Names of the classifiers that measure by default: the main one, and the second that verifies it."""
 
 
+WIDEST = 8
+"""The most times as many channels that a classifier may have."""
+
+
+def check_width(width: object) -> int:
+    """A width of a classifier, from a file or a command; see :mod:`..nets.classifiers`.
+
+    Raises:
+        ValueError: If it is no whole number from 1 to WIDEST.
+    """
+    if type(width) is not int or not 1 <= width <= WIDEST:
+        raise ValueError(f"width = {width!r}: it must be 1 to {WIDEST}")
+    return width
+
+
 @dataclass(frozen=True)
 class Classifier:
     """A trained classifier and the metadata that an evaluation reports.
@@ -93,7 +108,7 @@ def load_classifier(name: str | Path, device: torch.device | None = None) -> Cla
     try:
         card = parse_json(metadata["classifier"])
         spec = parse_spec(card)
-        settings = (spec.channels, len(spec.classes), card.get("width", 1))
+        settings = (spec.channels, len(spec.classes), check_width(card.get("width", 1)))
         with shapes_alone():  # a file may claim a network that no memory holds
             check_weights(CLASSIFIERS[card["kind"]](*settings), tensors)
     except (ValueError, KeyError, TypeError) as error:

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-import torch
-
 from .. import build
 from ..data import ImageData
 from ..recipe.fields import RecipeError
@@ -17,7 +15,7 @@ from ..training.monitor import Diverged
 from ..training.trainer import Trainer
 from ..utils.console import warn
 from ..utils.device import prepare
-from ..utils.precision import name_of, processor
+from ..utils.precision import is_emulated, name_of
 from ..utils.processes import Processes, processes
 from ..utils.signals import Stopped
 from .claim import check_new, new_run, resumed_run
@@ -81,7 +79,7 @@ def train(
         parameters = sum(p.numel() for p in trainer.state.network.parameters())
         where = f"on {trainer.device}, in {name_of(trainer.precision)}"
         log(f"{recipe.name}: {parameters:,} parameters {where}; writing to {folder}")
-        if trainer.precision == torch.bfloat16 and not processor(trainer.device).bf16:
+        if is_emulated(trainer.precision, trainer.device):
             changes = " --changes allow" if resume else ""
             log(
                 f"warning: bf16 is emulated here, which is slow; --precision fp32{changes} avoids it"

@@ -136,6 +136,11 @@ def choose_precision(
     )
 
 
+def is_emulated(precision: torch.dtype, device: torch.device) -> bool:
+    """Whether a number type is not in the hardware of a device, so that it is slow there."""
+    return precision == torch.bfloat16 and not processor(device).bf16
+
+
 def name_of(precision: torch.dtype) -> str:
     """The name of a number type, as recipes have it."""
     return next(name for name, kind in TYPES.items() if kind == precision)
