@@ -10,6 +10,8 @@ A peer needs an environment of its own, made once:
 
 Systems run one after another, for each budget and seed anew. Seconds are wall clock, from the first
 training step to the last; importing is not counted, for anyone, nor is reading the data for peers.
+What was found of a run is kept in benchmarks/results/time_to_quality; a run of the same system, budget and
+seed replaces it, and the table has all that are there.
 """
 
 import argparse
@@ -22,6 +24,8 @@ import venv
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from mezzotint.utils.device import prepare
 
@@ -92,32 +96,44 @@ def run(system: str, seconds: int, seed: int, settings: argparse.Namespace) -> N
         *SYSTEMS[system],
     ]
     print(f"{system}, {seconds} s, seed {seed}", file=sys.stderr, flush=True)
+    torch.set_num_threads(settings.threads)
+    peak = machine.peak()
     limited = os.environ | {"OMP_NUM_THREADS": str(settings.threads)}
     made = subprocess.run(
         [str(word) for word in command], stdout=subprocess.PIPE, text=True, check=True, env=limited
     )
-    found = json.loads(made.stdout.strip().splitlines()[-1])
-    found |= {"budget": seconds, "seed": seed, "threads": settings.threads}
-    found["condition"] = settings.condition
-    with whole_file(out.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(found))
+    result = json.loads(made.stdout.strip().splitlines()[-1])
+    result |= {"budget": seconds, "seed": seed, "peak_gflops": round(peak, 1)}
+    result["machine"] = " ".join(filter(None, [machine.describe(), settings.condition]))
+    save(out.with_suffix(".json"), result)
+
+
+def save(path: Path, result: dict[str, Any]) -> None:
+    """Write what is known of a run."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def measured(folder: Path) -> list[dict[str, Any]]:
-    """Every run in the folder, with its measures where it drew enough images."""
-    reference, runs = reference_of(), []
+    """Every run in the folder, with its measures, which a new one is given now if it drew enough images."""
+    reference = reference_of()
+    runs = []
     for path in sorted(folder.glob("*-*.json")):
-        one = json.loads(path.read_text())
-        samples = read_images(path.with_suffix(".npz"), reference.test.classes)
-        try:
-            evaluated = evaluate_images(samples, reference, one["system"])
-        except TooFewImages as fault:
-            print(f"{one['system']} is not measured: {fault}", file=sys.stderr)
-        else:
-            one |= {key: found[0] for key, found in evaluated.values.items()}
-            one["floor"] = evaluated.floor
-        runs.append(one)
-    return sorted(runs, key=lambda one: (one["budget"], one.get("digit_fid", float("inf"))))
+        result = json.loads(path.read_text())
+        samples = path.with_suffix(".npz")
+        if samples.exists() and "floor" not in result:
+            try:
+                evaluated = evaluate_images(
+                    read_images(samples, reference.test.classes), reference, result["system"]
+                )
+            except TooFewImages as error:
+                print(f"{result['system']} is not measured: {error}", file=sys.stderr)
+            else:
+                result |= {key: evaluated.values[key][0] for key in COLUMNS}
+                result["floor"] = {key: evaluated.floor[key] for key in COLUMNS}
+                save(path, result)
+        runs.append(result)
+    return sorted(runs, key=lambda run: (run["budget"], run.get("digit_fid", float("inf"))))
 
 
 def main() -> None:
@@ -155,52 +171,76 @@ def main() -> None:
 
 def floor_of(runs: list[dict[str, Any]]) -> dict[str, float]:
     """The floor that belongs to the most images."""
-    floor: dict[str, float] = max((o for o in runs if "floor" in o), key=lambda o: o["images"])[
-        "floor"
-    ]
+    floor: dict[str, float] = max(
+        (run for run in runs if "floor" in run), key=lambda run: run["images"]
+    )["floor"]
     return floor
+
+
+def cost(run: dict[str, Any]) -> list[str]:
+    """What a training cost on any machine: TFLOP that it computed, and that the machine could have."""
+    if "train_tflop" not in run:
+        return ["", ""]
+    possible = run["train_seconds"] * run["peak_gflops"] / 1000
+    return [f"{run['train_tflop']:.1f}", f"{possible:.1f}"]
+
+
+def row_of(run: dict[str, Any], machines: list[str]) -> list[str]:
+    """A row of the table."""
+    return [
+        run["system"],
+        machine_letter(run["machine"], machines),
+        f"{run['train_seconds']:.0f}",
+        f"{run['train_images']:,}",
+        *cost(run),
+        *(f"{run[key]:.3f}" if key in run else "" for key in COLUMNS),
+        f"{run['images']:,}",
+        run["sampler"],
+        str(run["evaluations"]),
+        f"{1000 * run['sample_seconds_per_image']:.0f}",
+    ]
+
+
+def machine_letter(name: str, machines: list[str]) -> str:
+    """A for the first machine of the table."""
+    return chr(ord("A") + machines.index(name))
 
 
 def report(runs: list[dict[str, Any]]) -> None:
     """The table, into docs/benchmarks.md."""
-    rows = [
-        [
-            one["system"],
-            f"{one['train_seconds']:.0f}",
-            f"{one['train_images']:,}",
-            *(f"{one[key]:.3f}" if key in one else "" for key in COLUMNS),
-            f"{one['images']:,}",
-            one["sampler"],
-            str(one["evaluations"]),
-            f"{1000 * one['sample_seconds_per_image']:.0f}",
-        ]
-        for one in runs
-    ]
+    machines = sorted({run["machine"] for run in runs})
     floor = floor_of(runs)
-    conditions = " ".join(sorted({one["condition"] for one in runs if one["condition"]}))
-    rows.append(["floor", "", "", *(f"{floor[key]:.3f}" for key in COLUMNS), "", "", "", ""])
     headings = [
         "system",
+        "machine",
         "seconds",
         "images trained on",
+        "TFLOP",
+        "TFLOP at the peak",
         *COLUMNS.values(),
         "images",
         "sampler",
         "evaluations",
         "ms per image",
     ]
+    rows = [row_of(run, machines) for run in runs]
+    of_real = [f"{floor[key]:.3f}" for key in COLUMNS]
+    rows.append(["floor", *[""] * 5, *of_real, *[""] * 4])
     notes = " ".join(
-        sorted({f"{o['system']} {o['version']}: {o['note']}." for o in runs if o["note"]})
+        sorted({f"{run['system']} {run['version']}: {run['note']}." for run in runs if run["note"]})
     )
+    names = "\n".join(f"- {machine_letter(name, machines)}: {name}" for name in machines)
     machine.write_section(
         "time to quality",
-        f"## Time to quality\n\n{machine.table(headings, rows)}\n\n{notes}\n\n"
+        f"## Time to quality\n\n{machine.table(headings, rows)}\n\n{names}\n\n{notes}\n\n"
         "Each system with its own recipe for such data, given a budget of wall clock, one after"
-        " another; a row for each run; measured by `mezzotint evaluate`. The second column is what each"
+        " another; a row for each run; measured by `mezzotint evaluate`. Seconds are what each"
         " spent: peers stop at the first step past the budget; mezzotint, whose schedule needs to know"
-        " its end, guesses its steps beforehand and may miss it either way. Distances depend on the number"
-        " of images: compare rows of equal number. The floor is that of the most images."
-        f" {runs[0]['threads']} thread(s) each. {conditions} {machine.describe()}.\n\n"
+        " its end, guesses its steps beforehand and may miss it either way. Two columns do not depend on the"
+        " machine: TFLOP are what the training computes, by torch's count of a step; TFLOP at the peak are"
+        " what the machine would have computed in that time at the speed at which, just before, it"
+        " multiplied matrices in fp32 (in bf16 some machines do more). Distances depend on the number"
+        " of images: compare rows of equal number. The floor is that of the most images.\n\n"
         "![quality against seconds](images/time_to_quality.png)",
     )
 
@@ -213,23 +253,17 @@ def plot(runs: list[dict[str, Any]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 3.6))
-    for system in dict.fromkeys(one["system"] for one in runs):
-        own = sorted(
-            (o["train_seconds"], o["digit_fid"])
-            for o in runs
-            if o["system"] == system and "digit_fid" in o
+    for system in dict.fromkeys(run["system"] for run in runs):
+        points = sorted(
+            (run["train_seconds"], run["digit_fid"])
+            for run in runs
+            if run["system"] == system and "digit_fid" in run
         )
-        if not own:
-            continue
-        axes.plot(*zip(*own, strict=True), marker="o", linestyle="", label=system)
+        if points:
+            axes.plot(*zip(*points, strict=True), marker="o", linestyle="", label=system)
     axes.set(xlabel="seconds of training", ylabel="digit-FID", yscale="log")
-    axes.set_xlim(0, 1.1 * max(one["train_seconds"] for one in runs))
-    axes.axhline(
-        max(runs, key=lambda o: o["images"])["floor"]["digit_fid"],
-        color="grey",
-        linestyle=":",
-        label="floor",
-    )
+    axes.set_xlim(0, 1.1 * max(run["train_seconds"] for run in runs))
+    axes.axhline(floor_of(runs)["digit_fid"], color="grey", linestyle=":", label="floor")
     axes.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=120)

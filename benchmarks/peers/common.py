@@ -13,12 +13,18 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+Result = TypeVar("Result")
 
 SIZE = 28
+COUNTED_STEP = 2
+"""The training step whose FLOPs are counted: the first one may also set things up."""
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -75,14 +81,34 @@ def parameters(network: nn.Module) -> int:
     return sum(weights.numel() for weights in network.parameters() if weights.requires_grad)
 
 
+def with_flops(call: Callable[[], Result]) -> tuple[Result, int]:
+    """What a call returns, and its FLOPs: matrix products, convolutions and attention, both ways."""
+    with FlopCounterMode(display=False) as counter:
+        result = call()
+    return result, counter.get_total_flops()
+
+
 def train(step: Callable[[float], int], seconds: float) -> dict[str, float]:
     """Call ``step(share of the time spent)``, which returns how many images it took, until
     ``seconds`` are over; the step under way then is finished and counted."""
     images = 0
+    steps = 0
+    flops_per_image = 0.0
     start = time.perf_counter()
     while (spent := time.perf_counter() - start) < seconds:
-        images += step(spent / seconds)
-    return {"train_seconds": round(spent, 2), "train_images": images}
+        share = spent / seconds
+        steps += 1
+        if steps == COUNTED_STEP:
+            taken, flops = with_flops(lambda share=share: step(share))
+            flops_per_image = flops / taken
+        else:
+            taken = step(share)
+        images += taken
+    return {
+        "train_seconds": round(spent, 2),
+        "train_images": images,
+        "train_tflop": round(images * flops_per_image / 1e12, 3),
+    }
 
 
 def sample(draw: Callable[[Tensor], Tensor], args: argparse.Namespace, conditional: bool) -> dict:

@@ -2,7 +2,7 @@
 
 Its schedules have to know their end before they begin, so the speed of some steps decides how many
 there will be; those are not kept, and not counted. All else is: sample grids, checkpoints, and drawing
-the images that the model is refined against.
+the images that the model is refined against (of FLOPs, only those of sample grids are left out).
 """
 
 import itertools
@@ -12,17 +12,20 @@ import time
 from pathlib import Path
 
 import mezzotint
-from common import parse, parser, report, sample
+from common import parse, parser, report, sample, with_flops
 from mezzotint import build
 from mezzotint.cli.refine import refined
 from mezzotint.evaluation.evaluate import evaluations
 from mezzotint.recipe.toml import override
+from mezzotint.runs.initial import find_initial
 from mezzotint.runs.train import make_trainer
 from mezzotint.utils import pixels
 from mezzotint.utils.device import prepare
 
 # What the second part takes, as a share of the first.
 SECOND = 0.3
+COUNTED_SAMPLES = 100
+"""Images that are drawn to count the FLOPs of one."""
 
 
 def refinement_of_the_demo() -> dict[str, float]:
@@ -41,6 +44,21 @@ def affordable(recipe: mezzotint.Recipe, seconds: float) -> float:
     trainer.run(log=lambda entry: rates.append(entry["images_per_second"]))
     steps = seconds * statistics.median(rates[10:]) / recipe.training.batch
     return steps / recipe.training.steps / (1 + SECOND)
+
+
+def training_flops(trained: mezzotint.Recipe, refined: mezzotint.Recipe) -> float:
+    """FLOPs of a training and its refinement: of one step of each, and of drawing some of the samples."""
+    data = build.load_data(trained.data)
+    _, step = with_flops(make_trainer(trained, data).step)
+    initial, samples = with_flops(
+        lambda: find_initial(refined, data.spec, None, most=COUNTED_SAMPLES)
+    )
+    _, refining_step = with_flops(make_trainer(refined, data, initial).step)
+    return (
+        trained.training.steps * step
+        + refined.objective.images / COUNTED_SAMPLES * samples
+        + refined.training.steps * refining_step
+    )
 
 
 def main() -> None:
@@ -70,6 +88,7 @@ def main() -> None:
         )
         model = mezzotint.load(mezzotint.train(onward, Path(folder) / "refined"))
         spent = time.perf_counter() - start
+        flops = training_flops(recipe, onward)
     seeds = itertools.count(1000 * arguments.seed)  # one for each batch
     drawn = sample(
         lambda labels: pixels.to_float(model.sample(labels, seed=next(seeds))),
@@ -82,6 +101,7 @@ def main() -> None:
         parameters=sum(p.numel() for p in model.denoiser.network.parameters()),
         train_seconds=round(spent, 2),
         train_images=(recipe.training.steps + onward.training.steps) * recipe.training.batch,
+        train_tflop=round(flops / 1e12, 3),
         sampler=model.recipe.sampling.sampler,
         evaluations=evaluations(model),
         **drawn,

@@ -49,10 +49,12 @@ class Copy:
             shutil.copytree(report.ROOT / name, folder / name, ignore=unwanted)
         shutil.copy(report.ROOT / "pyproject.toml", folder)
         paths = f"{folder / 'src'}{os.pathsep}{folder / 'tests'}"
+        # What the tests load is compiled once and kept, even where Python is told not to.
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         self._server = subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__).with_name("forks.py"))],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+            env={**environment, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
