@@ -54,10 +54,10 @@ def _marks(name: str) -> tuple[str, str]:
     return f"<!-- {name}: written by benchmarks -->", f"<!-- end of {name} -->"
 
 
-def read_section(name: str) -> str:
-    """What a benchmark wrote to docs/benchmarks.md; empty where it did not yet."""
+def read_section(name: str, page: Path = PAGE) -> str:
+    """What stands in the section ``name`` of a page, docs/benchmarks.md if none is given; or nothing."""
     begin, end = _marks(name)
-    return PAGE.read_text().partition(begin)[2].partition(end)[0]
+    return page.read_text(encoding="utf-8").partition(begin)[2].partition(end)[0]
 
 
 def write_section(name: str, text: str, page: Path = PAGE) -> None:

@@ -104,9 +104,9 @@ for digit in (2, 5):
 
 # %%
 result = evaluate_model(model, reference, count=COUNT)
-found, measured = result.shown
+samples, measured = result.first
 nearest = reference.train.images[measured.subject.neighbours.index[:10]]
-show(torch.cat([found.images[:10], nearest]), 10)
+show(torch.cat([samples.images[:10], nearest]), 10)
 print(
     "median distance to the nearest training image:", round(result.values["nearest_median"][0], 1)
 )

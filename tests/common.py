@@ -54,6 +54,7 @@ def tiny_recipe(**changes: Any) -> Recipe:
                     "log_every": 1,
                     "precision": "fp32",
                 },
+                "objective": {"times": "logit-normal"},
                 "sampling": {"sampler": "heun", "steps": 3},
             },
         ),

@@ -16,7 +16,7 @@ from mezzotint.diffusion.likelihood import (
     variational_bound,
 )
 from mezzotint.diffusion.parametrizations import Prediction
-from mezzotint.diffusion.schedules import Schedule, flow, linear
+from mezzotint.diffusion.schedules import Schedule, Table, flow, linear
 from mezzotint.evaluation.denoising_classifier import denoising_errors
 from mezzotint.registry import SCHEDULES
 
@@ -61,6 +61,64 @@ def test_both_bounds_are_a_gaussians_bits_when_the_denoiser_is_exact(schedule: S
     assert bits_per_dimension(bound, x).mean().item() == pytest.approx(want, abs=0.06)
     ode = flow_bits(exact, x, None, torch.Generator().manual_seed(0), steps=100)
     assert ode.mean().item() == pytest.approx(want, abs=0.01)
+
+
+def test_a_table_that_ends_before_the_noise_pays_for_what_is_left_of_the_image() -> None:
+    """An exact denoiser's bound is loose by KL(q(x_1) || N(0, 1)) alone."""
+    table = Table(linear(1000).alphas_bar[:100])
+    last = table.level(torch.tensor(1.0).double())
+    variance = (last.alpha.square() * STD**2 + last.sigma.square()).item()
+    divergence = 0.5 * ((last.alpha.item() * MEAN) ** 2 + variance - 1 - math.log(variance))
+    x = pixels_of_the_gaussian(400)
+    exact = bits_per_dimension(-log_density(x) - 36 * math.log(2 / 255), x).mean().item()
+    source = torch.Generator().manual_seed(0)
+    bound = variational_bound(Gaussian(table, MEAN, STD), x, None, source, times=64)
+    loose = bits_per_dimension(bound, x).mean().item() - exact
+    assert loose == pytest.approx(divergence / math.log(2), abs=0.08)
+    assert loose > 0.5
+
+
+def test_the_flow_of_pixels_that_depend_on_each_other_has_their_log_density() -> None:
+    """The divergence is the sum of each pixel's own slope, without those across pixels."""
+    covariance = STD**2 * torch.tensor([[1.0, 0.9], [0.9, 1.0]]).double()
+
+    class Correlated:
+        schedule = flow()
+
+        def __call__(self, x_t: torch.Tensor, t: torch.Tensor, labels: None) -> Prediction:
+            level = self.schedule.level(t)
+            noisy = level.alpha.square() * covariance + level.sigma.square() * torch.eye(2)
+            gain = level.alpha * covariance @ torch.linalg.inv(noisy)
+            x0 = (x_t.flatten(1) @ gain.T).view_as(x_t)
+            return Prediction(x0, (x_t - level.alpha * x0) / level.sigma)
+
+    density = torch.distributions.MultivariateNormal(torch.zeros(2).double(), covariance)
+    torch.manual_seed(0)
+    x = density.sample((64,))
+    source = torch.Generator().manual_seed(0)
+    log_p = flow_log_likelihood(Correlated(), x.view(64, 1, 1, 2), None, source, steps=400)
+    assert (log_p - density.log_prob(x)).mean().item() == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.parametrize("steps", [1, 7])
+def test_the_flow_is_followed_in_as_many_steps_as_asked_from_its_start(steps: int) -> None:
+    times = []
+
+    class Recorder(Gaussian):
+        def __call__(self, x_t: torch.Tensor, t: torch.Tensor, labels: None) -> Prediction:
+            times.append(t.item())
+            return super().__call__(x_t, t, labels)
+
+    image = pixels_of_the_gaussian(1)
+    source = torch.Generator().manual_seed(0)
+    flow_log_likelihood(Recorder(flow(), MEAN, STD), image, None, source, steps=steps, start=0.01)
+    assert len(times) == 2 * steps
+    # Of the straight path, u = sigma / (alpha + sigma) is the time itself.
+    assert times[0] == pytest.approx(0.01)
+    assert times[-1] == pytest.approx(1 - 1e-4)
+    times.clear()
+    flow_bits(Recorder(flow(), MEAN, STD), image, None, source)
+    assert len(times) == 100
 
 
 def test_a_wrong_model_needs_more_bits() -> None:

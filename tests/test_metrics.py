@@ -52,6 +52,13 @@ def test_fewer_images_than_features_give_a_finite_distance_and_a_warning() -> No
     assert distance >= 0
 
 
+def test_as_many_images_as_features_are_too_few_as_well() -> None:
+    """A covariance of n images has rank n - 1."""
+    with pytest.warns(UserWarning, match="8 images for 8 features"):
+        frechet_distance(moments(features(8)), moments(features(100)))
+    assert math.isfinite(frechet_distance(moments(features(9)), moments(features(100))))
+
+
 def test_merged_moments_are_those_of_all_images_at_once() -> None:
     x = features(21)
     whole = moments(x)
@@ -120,6 +127,39 @@ def test_precision_is_lost_outside_and_recall_by_dropping_a_mode() -> None:
     assert invented["recall"] == 1.0
 
 
+@pytest.mark.parametrize(("k", "chunk"), [(1, 7), (3, 1000), (5, 16)])
+def test_precision_recall_density_and_coverage_follow_their_definitions(k: int, chunk: int) -> None:
+    real = features(40, width=3, seed=1).tolist()
+    generated = features(30, width=3, seed=2, shift=1.2).tolist()
+
+    def radii(points: list[list[float]]) -> list[float]:
+        # The nearest point is the point itself.
+        return [sorted(math.dist(point, other) for other in points)[k] for point in points]
+
+    real_radii = radii(real)
+    generated_radii = radii(generated)
+    in_real = [
+        [math.dist(x, y) <= radius for y in generated]
+        for x, radius in zip(real, real_radii, strict=True)
+    ]
+    in_generated = [
+        [math.dist(x, y) <= radius for y, radius in zip(generated, generated_radii, strict=True)]
+        for x in real
+    ]
+    scores = precision_recall_density_coverage(
+        torch.tensor(real), torch.tensor(generated), k, chunk
+    )
+    assert scores == pytest.approx(
+        {
+            "precision": sum(map(any, zip(*in_real, strict=True))) / 30,
+            "recall": sum(map(any, in_generated)) / 40,
+            "density": sum(map(sum, in_real)) / (k * 30),
+            "coverage": sum(map(any, in_real)) / 40,
+        }
+    )
+    assert 0 < scores["precision"] < 1
+
+
 def test_accuracy_and_confusion_count_what_is_seen() -> None:
     logits = torch.eye(3)[[0, 1, 2, 2]]
     labels = torch.tensor([0, 1, 2, 0])
@@ -141,6 +181,14 @@ def test_nearest_finds_the_copied_image_and_measures_in_levels_of_grey() -> None
     found = nearest(training[[7, 0, 49]] + torch.tensor(4, dtype=torch.uint8), training)
     assert found.index.tolist() == [7, 0, 49]
     torch.testing.assert_close(found.distance, torch.full((3,), 4.0), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("side", [100, 220])
+def test_distances_of_large_images_do_not_overflow(side: int) -> None:
+    """48,400 pixels as different as can be: their squares add up to more than 2^31."""
+    black = torch.zeros(1, 1, side, side, dtype=torch.uint8)
+    neighbours = nearest(black, torch.full_like(black, 255))
+    assert neighbours.distance.tolist() == [255.0]
 
 
 def test_distances_to_neighbours_are_summed_up_by_their_quantiles() -> None:

@@ -1,6 +1,7 @@
 """The denoising objective: losses, weightings, times, label dropout and the curriculum; and the noise that
 training draws for any objective."""
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -18,6 +19,7 @@ from mezzotint.objectives import Curriculum, DenoisingObjective
 from mezzotint.objectives.base import Draws, Objective
 from mezzotint.objectives.denoising import DenoisingDraws
 from mezzotint.objectives.losses import constant, l2, min_snr
+from mezzotint.objectives.times import make_times
 from mezzotint.registry import LOSSES, PARAMETRIZATIONS, SCHEDULES, TIMES, WEIGHTINGS
 from mezzotint.training.trainer import Trainer
 
@@ -200,6 +202,33 @@ def test_logit_normal_times_are_a_stratified_standard_normal_through_the_sigmoid
     logits = TIMES["logit-normal"](uniforms(100_000)).logit()
     assert logits.mean().item() == pytest.approx(0, abs=1e-3)
     assert logits.std().item() == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("shift", [0.25, 1.0, 2.0, 3.0])
+def test_a_shift_of_the_times_multiplies_the_ratio_of_noise_and_image(shift: float) -> None:
+    plain = make_times("logit-normal")(uniforms(64))
+    shifted = make_times(f"logit-normal:shift={shift}")(uniforms(64))
+    torch.testing.assert_close(shifted / (1 - shifted), shift * plain / (1 - plain))
+    # The formula of Esser et al. 2024, eq. 23.
+    torch.testing.assert_close(shifted, shift * plain / (1 + (shift - 1) * plain))
+    assert shift != 1 or torch.equal(shifted, plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("logit-normal:shift=0", "shift must be above 0, not 0.0"),
+        ("logit-normal:shift=-2", "shift must be above 0"),
+        ("logit-normal:shift=inf", "shift must be above 0"),
+        ("logit-normal:shift=nan", "shift must be above 0"),
+        ("logit-normal:shift=much", "shift = 'much' must be a number"),
+        ("logit-normal:scale=2", "has no option 'scale'; its options are shift"),
+        ("uniform:shift=2", "has no option 'shift'; it has no options"),
+    ],
+)
+def test_options_of_times_are_refused_in_words(name: str, error: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(error)):
+        make_times(name)
 
 
 COUNT = 20_000

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mezzotint.diffusion.level import NoiseLevel
-from mezzotint.diffusion.parametrizations import determinant, invert, target
+from mezzotint.diffusion.parametrizations import determinant, invert, target, with_noise
 from mezzotint.diffusion.process import diffuse
 from mezzotint.registry import PARAMETRIZATIONS, SCHEDULES
 
@@ -39,6 +39,15 @@ def test_inverting_the_target_gives_image_and_noise_back(name: str, schedule: st
     seen = invert(own, level, diffuse(x0, eps, level), target(own, level, x0, eps))
     close(seen.x0, x0)
     close(seen.eps, eps)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_noise_of_a_clean_image_is_what_else_is_in_x_t(schedule: str) -> None:
+    level = levels("v", schedule)
+    x0, eps = images(1), images(2)
+    prediction = with_noise(x0, diffuse(x0, eps, level), level)
+    close(prediction.x0, x0)
+    close(prediction.eps, eps)
 
 
 @pytest.mark.parametrize(("name", "schedule"), PAIRS)

@@ -53,6 +53,14 @@ def run(*words: str) -> None:
     assert stopped.value.code in (0, None), stopped.value
 
 
+def test_it_trains_at_the_times_of_the_model_also_in_a_second_round(tmp_path: Path) -> None:
+    times = {"objective": {"times": "logit-normal:shift=3"}}
+    first = random_model_file(tmp_path / "first.safetensors", tiny_recipe(**times))
+    second = random_model_file(tmp_path / "second.safetensors", refined(str(first)))
+    for model in (first, second):
+        assert refined(str(model)).objective.times == "logit-normal:shift=3"
+
+
 def test_it_takes_over_data_network_and_sampling_but_not_guidance(reference: Path) -> None:
     theirs = weights.read(reference)[1]
     own = refined(str(reference))

@@ -164,6 +164,16 @@ def test_a_grid_may_be_its_times() -> None:
     assert make_grid("1, 0.001, 0", ALL_SCHEDULES["linear"], 2).tolist() == [1, 0.001, 0]
     with pytest.raises(ValueError, match="k / 1000 alone"):
         make_grid("1, 0.0015, 0", ALL_SCHEDULES["linear"], 2)
+    for times in ("1, 0.5, 0.5, 0", "1, 0.2, 0.5, 0", "0.9, 0.5, 0.1, 0", "1, 0.5, 0.2, 0.1"):
+        with pytest.raises(ValueError, match="must fall from 1 to 0"):
+            make_grid(times, ALL_SCHEDULES["flow"], 3)
+
+
+@pytest.mark.parametrize("value", ["0", "-0.5", "-3", "inf", "nan"])
+@pytest.mark.parametrize("option", ["karras:rho", "trailing:shift"])
+def test_options_of_grids_must_be_above_0(option: str, value: str) -> None:
+    with pytest.raises(ValueError, match="must be above 0"):
+        make_grid(f"{option}={value}", ALL_SCHEDULES["flow"], 4)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -463,6 +473,16 @@ def test_second_order_samplers_reach_the_exact_flow_where_ddim_does_not(sampler:
     assert mean == pytest.approx(exact_mean, abs=1e-5)
     assert std == pytest.approx(shrunk, abs=1e-4)
     assert abs(moments(DDIM(), denoiser, grid)[1] - shrunk) > 1e-3
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_sampler_asks_at_the_times_that_it_lists(name: str, n: int) -> None:
+    denoiser = Known(LINEAR)
+    grid = make_grid("linspace", LINEAR, n)
+    sampler = make_sampler(name)
+    last(sampler(denoiser, start(dtype=torch.float64), grid, None, noises(1, start())))
+    assert sorted(denoiser.asked) == sorted(sampler.evaluations(grid))
 
 
 ORDERS = {

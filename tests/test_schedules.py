@@ -231,6 +231,11 @@ def test_tables_need_a_number_of_steps(name: str, timesteps: int | None) -> None
         SCHEDULES[name](timesteps)
 
 
+def test_tables_are_of_1000_steps_if_no_number_is_given() -> None:
+    for name in set(SCHEDULES) - {"flow"}:
+        assert SCHEDULES[name]().timesteps == 1000
+
+
 def test_flow_needs_none() -> None:
     assert SCHEDULES["flow"](None).timesteps is None
 

@@ -181,10 +181,10 @@ def check_weights(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     expected = network.state_dict()
     for name in sorted(expected.keys() | tensors.keys()):
         its = _shape_and_kind(expected.get(name))
-        given = _shape_and_kind(tensors.get(name))
-        if its != given:
+        actual = _shape_and_kind(tensors.get(name))
+        if its != actual:
             raise ValueError(
-                f"the weights do not fit the network: {printable(repr(name))} is {given} in the weights,"
+                f"the weights do not fit the network: {printable(repr(name))} is {actual} in the weights,"
                 f" {its} in the network"
             )
 

@@ -156,7 +156,7 @@ WEIGHTINGS: "Registry[Callable[[NoiseLevel, Parametrization], Coefficient]]" = R
     }
 )
 
-TIMES: "Registry[Callable[[Uniforms], Uniforms]]" = Registry(
+TIMES: "Registry[Callable[..., Uniforms]]" = Registry(
     {
         "uniform": "mezzotint.objectives.times:uniform",
         "stratified": "mezzotint.objectives.times:stratified",

@@ -94,8 +94,8 @@ def content_of(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
 
 
 def _header_hash(head: Mapping[str, Any]) -> str:
-    own = {key: value for key, value in head["__metadata__"].items() if key != HEADER_HASH}
-    text = json.dumps({**head, "__metadata__": own}, sort_keys=True)
+    metadata = {key: value for key, value in head["__metadata__"].items() if key != HEADER_HASH}
+    text = json.dumps({**head, "__metadata__": metadata}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -170,8 +170,8 @@ def _verify(path: Path, metadata: Mapping[str, str], with_tensors: bool) -> None
         size = int.from_bytes(file.read(8), "little")
         damaged = metadata.get(HEADER_HASH) != _header_hash(parse_json(file.read(size)))
         if with_tensors and not damaged:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-            damaged = metadata.get(TENSORS_HASH) != found
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            damaged = metadata.get(TENSORS_HASH) != digest
     if damaged:
         raise ValueError(
             f"{path} is damaged: it does not match the SHA-256 in its header; copy or fetch it again"

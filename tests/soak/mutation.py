@@ -72,6 +72,21 @@ def change(mistake: Mistake) -> list[str]:
     return [f"`{mistake.file}:{number}`", *(f"`{line}`" for line in lines)]
 
 
+def survivors_of(mistakes: Sequence[Mistake], jobs: int) -> list[list[str]]:
+    """Try mutants, and list those that no test notices, as rows of a table."""
+    survivors = []
+    for mutant, test in zip(mistakes, try_all(mistakes, jobs, "mutants"), strict=True):
+        if test is None:
+            survivors.append(change(mutant))
+            tqdm.write(f"survived: {' '.join(survivors[-1])}", file=sys.stderr)
+    return sorted(survivors)
+
+
+def table(survivors: list[list[str]]) -> str:
+    """The survivors as a table, whose columns are all words."""
+    return report.machine.table(["place", "right", "survivor"], survivors).replace("---:", "---")
+
+
 def attack(files: Sequence[str], count: int, seed: int, jobs: int) -> tuple[str, list[str]]:
     """Try some of all mutants.
 
@@ -80,22 +95,38 @@ def attack(files: Sequence[str], count: int, seed: int, jobs: int) -> tuple[str,
     """
     everyone = [mutant for file in files for mutant in mutants(file)]
     chosen = random.Random(seed).sample(everyone, min(count, len(everyone)))
-    survivors = []
-    for mutant, test in zip(chosen, try_all(chosen, jobs, "mutants"), strict=True):
-        if test is None:
-            survivors.append(change(mutant))
-            tqdm.write(f"survived: {' '.join(survivors[-1])}", file=sys.stderr)
-    survivors.sort()
-    table = report.machine.table(["place", "right", "survivor"], survivors).replace("---:", "---")
+    survivors = survivors_of(chosen, jobs)
     return (
         f"{len(chosen)} of the {len(everyone):,} mutants of {len(files)} modules were tried, chosen at"
-        f" random; {len(survivors)} survived.\n\n{table}"
+        f" random; {len(survivors)} survived.\n\n{table(survivors)}"
+    ), []
+
+
+def attack_again(files: Sequence[str], jobs: int) -> tuple[str, list[str]]:
+    """Try the mutants again that docs/reliability.md lists as survivors.
+
+    Returns:
+        What is known of the first attempt and of this one, in Markdown; and nothing.
+    """
+    section = report.machine.read_section("mutation", report.PAGE)
+    first = section.strip().partition("\n")[0]
+    everyone = [mutant for file in files for mutant in mutants(file)]
+    listed = [mutant for mutant in everyone if f"| {' | '.join(change(mutant))} |" in section]
+    survivors = survivors_of(listed, jobs)
+    return (
+        f"{first} Of {len(listed)} that had survived, {len(survivors)} survive the tests that were"
+        f" written for them.\n\n{table(survivors)}"
     ), []
 
 
 def options() -> argparse.Namespace:
     """The options of the command."""
     words = report.parser("mutation", __doc__, 200, "how many mutants")
+    words.add_argument(
+        "--again",
+        action="store_true",
+        help="only those that docs/reliability.md lists as survivors",
+    )
     words.add_argument("--jobs", type=int, default=2, help="copies tried side by side (default 2)")
     words.add_argument("--files", nargs="+", choices=SUBJECTS, default=list(SUBJECTS), metavar="F")
     return words.parse_args()
@@ -103,9 +134,14 @@ def options() -> argparse.Namespace:
 
 def main() -> int:
     """Try as many mutants as are asked for."""
-    given = options()
-    files, count, seed, jobs = given.files, given.count, given.seed, given.jobs
-    return report.run("mutation", lambda: attack(files, count, seed, jobs), given.write)
+    words = options()
+
+    def chosen() -> tuple[str, list[str]]:
+        if words.again:
+            return attack_again(words.files, words.jobs)
+        return attack(words.files, words.count, words.seed, words.jobs)
+
+    return report.run("mutation", chosen, words.write)
 
 
 if __name__ == "__main__":

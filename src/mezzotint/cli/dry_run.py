@@ -72,13 +72,13 @@ def _cost_lines(forecast: "Forecast", cost: "Cost") -> list[tuple[str, str]]:
         f"{_short(cost.multiply_adds / 1e9)} billion multiply-adds a step,"
         f" {_short(cost.multiply_adds * cost.steps / 1e9)} billion in all"
     )
-    held = ", ".join(f"{name} {_megabytes(size)}" for name, size in cost.memory.items() if size)
+    by_kind = ", ".join(f"{name} {_megabytes(size)}" for name, size in cost.memory.items() if size)
     each = " on each process" if forecast.processes > 1 else ""
     lines = [
         ("training:", steps),
         ("parameters:", f"{total}: {', '.join(parts)}" if len(parts) > 1 else total),
         ("arithmetic:", arithmetic),
-        ("memory:", f"{_megabytes(sum(cost.memory.values()))} MB{each}: {held}"),
+        ("memory:", f"{_megabytes(sum(cost.memory.values()))} MB{each}: {by_kind}"),
     ]
     if cost.peak is not None:
         whose = "the process" if forecast.device.type == "cpu" else str(forecast.device)
@@ -88,9 +88,9 @@ def _cost_lines(forecast: "Forecast", cost: "Cost") -> list[tuple[str, str]]:
 
 def _disk_lines(disk: "Disk") -> list[tuple[str, str]]:
     """How much is written, and whether there is room."""
-    kept = f"{disk.kept} {'is' if disk.kept == 1 else 'are'} kept"
+    number_kept = f"{disk.kept} {'is' if disk.kept == 1 else 'are'} kept"
     text = (
-        f"checkpoints of {_megabytes(disk.checkpoint)} MB, of which {kept}:"
+        f"checkpoints of {_megabytes(disk.checkpoint)} MB, of which {number_kept}:"
         f" {_megabytes(disk.kept * disk.checkpoint)} MB; the run takes {_megabytes(disk.most)} MB at most,"
         f" without pictures; {disk.place} has room for {_megabytes(disk.free)} MB"
     )

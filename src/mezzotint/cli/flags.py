@@ -105,8 +105,8 @@ def with_flags(command: Any, flags: list[inspect.Parameter]) -> Any:
         command(*args, **kwargs)
 
     signature = inspect.signature(command)
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    flagged.__signature__ = signature.replace(parameters=[*own, *flags])  # type: ignore[attr-defined]
+    fixed = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    flagged.__signature__ = signature.replace(parameters=[*fixed, *flags])  # type: ignore[attr-defined]
     return flagged
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..recipe.objectives import Denoising, Refinement
 from ..recipe.presets import RECIPES
 from ..recipe.schema import Recipe
 from ..recipe.toml import override, to_dict
@@ -18,12 +19,15 @@ FAST = RECIPES["digits-fast-refined"]
 def refined(model: str) -> Recipe:
     """The recipe that refines a model.
 
-    Data, network and sampling (without guidance) are those of the model. The rest is that of digits-refined,
-    or of digits-fast-refined for a few-step model.
+    Data, network, training times and sampling (without guidance) are those of the model. The rest is that of
+    digits-refined, or of digits-fast-refined for a few-step model.
     """
     reference, digest = recipe_in(model)
+    objective = {"reference": model, "sha256": digest}
+    if isinstance(reference.objective, Denoising | Refinement):
+        objective["times"] = reference.objective.times
     changes = {
-        "objective": {"reference": model, "sha256": digest},
+        "objective": objective,
         "sampling": to_dict(reference.sampling) | {"guidance": 1.0},
     }
     return override(onward(FAST if reference.few_step else REFINED, reference), changes)

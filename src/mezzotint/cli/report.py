@@ -51,7 +51,7 @@ def _save_pictures(result: "Evaluation", reference: "Reference", path: Path) -> 
     """Samples of each class, the least typical ones, and nearest training images."""
     from ..viz.report import save_report
 
-    samples, measured = result.shown
+    samples, measured = result.first
     images = samples.images
     labels = samples.labels
     classes = reference.test.classes
@@ -60,8 +60,8 @@ def _save_pictures(result: "Evaluation", reference: "Reference", path: Path) -> 
         logits = measured.subject.judged.logits.log_softmax(1)
         worst = images[logits.gather(1, labels[:, None])[:, 0].argsort()[:64]]
         by_class = labels.argsort(stable=True)
-        shown = range(min(len(classes), MOST_ROWS))
-        first = [by_class[labels[by_class] == label][:10] for label in shown]
+        classes_shown = range(min(len(classes), MOST_ROWS))
+        first = [by_class[labels[by_class] == label][:10] for label in classes_shown]
         examples = images[[int(i) for rows in first for i in rows]]
     else:
         examples = images[:100]

@@ -33,7 +33,7 @@ def measure_sweep(
     settings = [with_value(options, name, value, model.recipe.sampling) for value in values]
     for setting in settings:
         model.sampling_options(**setting)  # all are checked before the first is measured
-    shown = ("accuracy", "digit_fid", "precision", "recall")
+    measures = ("accuracy", "digit_fid", "precision", "recall")
     rows = []
     floor: dict[str, float] = {}
     for value, setting in zip(values, settings, strict=True):
@@ -41,16 +41,16 @@ def measure_sweep(
         row: dict[str, Any] = {key: found[0] for key, found in result.values.items()}
         rows.append(row | {name: value, "protocol": result.protocol})
         floor = result.floor
-        print(f"{name} {value:g}: " + ", ".join(f"{key} {row[key]:.4g}" for key in shown))
+        print(f"{name} {value:g}: " + ", ".join(f"{key} {row[key]:.4g}" for key in measures))
     if not is_main():
         return
     path = folder / f"{sweep_name(sweep)}.json"
     document = json_ready({"sweep": name, "rows": rows, "floor": floor})
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
-    print("floor: " + ", ".join(f"{key} {floor[key]:.4g}" for key in shown))
+    print("floor: " + ", ".join(f"{key} {floor[key]:.4g}" for key in measures))
     print(path)
-    curves = {key: [row[key] for row in rows] for key in shown}
+    curves = {key: [row[key] for row in rows] for key in measures}
     write_picture(
         path.with_suffix(".png"), lambda file: save_sweep(file, name, values, curves, floor)
     )

@@ -96,15 +96,15 @@ def _repeats(data: ImageData) -> tuple[int, int, int]:
     copies = mirrored = blank = 0
     for image in data.images:
         flipped = image.flip(2)
-        own = _digest(image.numpy().tobytes())
+        digest = _digest(image.numpy().tobytes())
         other = _digest(flipped.numpy().tobytes())
         if bool((image == image[:, :1, :1]).all()):
             blank += 1
-        elif own in digests:
+        elif digest in digests:
             copies += 1
-        elif other in digests and own != other:
+        elif other in digests and digest != other:
             mirrored += 1
-        digests.add(own)
+        digests.add(digest)
     return copies, mirrored, blank
 
 

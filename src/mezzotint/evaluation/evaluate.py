@@ -74,11 +74,11 @@ def is_main() -> bool:
     return processes().is_main
 
 
-def evaluate_images(found: Samples, reference: Reference, source: str) -> Evaluation:
+def evaluate_images(samples: Samples, reference: Reference, source: str) -> Evaluation:
     """Measure existing images.
 
     Args:
-        found: The images, with labels if known.
+        samples: The images, with labels if known.
         reference: Data set and classifiers to measure with.
         source: Origin of the images, for the report.
 
@@ -88,10 +88,10 @@ def evaluate_images(found: Samples, reference: Reference, source: str) -> Evalua
     Raises:
         ValueError: If there are too few images, or they do not fit the reference.
     """
-    result = measure(found.images, found.labels, reference)
+    result = measure(samples.images, samples.labels, reference)
     values = {name: [value] for name, value in result.values.items()}
-    protocol = common_protocol(found, reference) | {"source": source}
-    return Evaluation(values, _floor(found, reference), protocol, (found, result))
+    protocol = common_protocol(samples, reference) | {"source": source}
+    return Evaluation(values, _floor(samples, reference), protocol, (samples, result))
 
 
 def evaluate_model(

@@ -28,13 +28,13 @@ class Evaluation:
         values: For each measure, one value per seed.
         floor: For each measure that has one, its value for real images.
         protocol: Everything needed to reproduce the values.
-        shown: Images and measures of the first seed, for figures.
+        first: Images and measures of the first seed, for figures.
     """
 
     values: dict[str, list[float]]
     floor: dict[str, float]
     protocol: dict[str, Any]
-    shown: tuple[Samples, Measured] = field(repr=False)
+    first: tuple[Samples, Measured] = field(repr=False)
 
     def document(self) -> dict[str, Any]:
         """Return values, mean and standard deviation, floors and protocol, as in evaluation.json."""
@@ -47,7 +47,7 @@ class Evaluation:
             }
             for name, values in self.values.items()
         }
-        confusion = self.shown[1].confusion
+        confusion = self.first[1].confusion
         return {
             "results": results,
             "confusion": None if confusion is None else confusion.tolist(),

@@ -94,12 +94,12 @@ def _facts(recipe: Recipe, spec: ImageSpec, facts: Sequence[str]) -> list[str]:
     classes = (
         f"{count} class{'es' * (count > 1)}: {listed(spec.classes)}" if count else "no classes"
     )
-    found = [classes, f"data: {recipe.data.name}, training split", *facts]
+    lines = [classes, f"data: {recipe.data.name}, training split", *facts]
     if recipe.initial_model is not None:
         digest = getattr(recipe.objective, "sha256", None)
         of = f", SHA-256 {digest}" if digest else ""
-        found.append(f"training began from the model {recipe.initial_model}{of}")
-    return found
+        lines.append(f"training began from the model {recipe.initial_model}{of}")
+    return lines
 
 
 def _usage(spec: ImageSpec, repo: str) -> str:
@@ -148,9 +148,9 @@ def _options(recipe: Recipe, protocol: Mapping[str, Any]) -> list[str]:
         words += ["--classify", str(protocol["as_classifier"]["images"])]
     if (data := protocol.get("data", recipe.data.name)) != recipe.data.name:
         words += ["--data", str(data)]
-    own = to_dict(recipe.sampling)
+    defaults = to_dict(recipe.sampling)
     for key, value in protocol.get("sampling", {}).items():
-        if value == own.get(key):
+        if value == defaults.get(key):
             continue
         flag = key.replace("_", "-")
         if isinstance(value, bool):

@@ -217,8 +217,8 @@ def compare(model: Model, path: Path, labels: LabelInput = "index") -> float:
     for count in BATCHES:
         inputs = _inputs(model, count, labels, seed=count)
         right = network(*inputs.values())
-        given: dict[str, NDArray[Any]] = {name: value.numpy() for name, value in inputs.items()}
-        output = torch.from_numpy(running.run(None, given)[0])
+        arrays: dict[str, NDArray[Any]] = {name: value.numpy() for name, value in inputs.items()}
+        output = torch.from_numpy(running.run(None, arrays)[0])
         scale = max(1.0, right.abs().max().item())
         difference = (output - right).abs().max().item() / scale
         worst = max(worst, difference if np.isfinite(difference) else float("inf"))

@@ -35,9 +35,8 @@ from ..diffusion.denoiser import Clipped, Denoiser, Guided, Labels
 from ..diffusion.level import Coefficient, Images
 from ..diffusion.process import diffuse
 from ..diffusion.schedules import Schedule
-from ..registry import TIMES
 from .base import Context, Draws, Noise, Objective
-from .times import Uniforms, stratified, uniforms
+from .times import Uniforms, make_times, stratified, uniforms
 
 
 @dataclass(frozen=True)
@@ -151,4 +150,6 @@ def from_section(section: Any, context: Context) -> ConsistencyTuning:
     """
     initial = context.require_initial(section.name)
     teacher = Clipped(Guided(initial, section.guidance, section.interval))
-    return ConsistencyTuning(teacher=teacher, stages=section.stages, times=TIMES[section.times])
+    return ConsistencyTuning(
+        teacher=teacher, stages=section.stages, times=make_times(section.times)
+    )

@@ -29,10 +29,10 @@ from torch import Tensor
 from ..diffusion.denoiser import Labels, NetworkDenoiser
 from ..diffusion.level import Images
 from ..diffusion.schedules import Schedule
-from ..registry import TIMES, WEIGHTINGS
+from ..registry import WEIGHTINGS
 from .base import Context, Noise, Objective
 from .denoising import DenoisingDraws, DenoisingObjective
-from .times import Uniforms
+from .times import Uniforms, make_times
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def from_section(section: Any, context: Context) -> DDO:
     denoising = DenoisingObjective(
         null_label=context.classes,
         weighting=WEIGHTINGS[section.weighting],
-        times=TIMES[section.times],
+        times=make_times(section.times),
         label_dropout=section.label_dropout,
     )
     return DDO(

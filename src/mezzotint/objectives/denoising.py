@@ -16,10 +16,10 @@ from ..diffusion.level import Coefficient, Images, NoiseLevel, scale
 from ..diffusion.parametrizations import Parametrization, determinant, target
 from ..diffusion.process import diffuse
 from ..diffusion.schedules import Schedule
-from ..registry import LOSSES, TIMES, WEIGHTINGS
+from ..registry import LOSSES, WEIGHTINGS
 from .base import Context, Draws, Noise, Objective
 from .losses import Residual, constant, l2
-from .times import OFF, Curriculum, Uniforms, stratified, uniforms
+from .times import OFF, Curriculum, Uniforms, make_times, stratified, uniforms
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def from_section(section: Any, context: Context) -> DenoisingObjective:
         null_label=context.classes,
         loss_function=LOSSES[section.loss],
         weighting=WEIGHTINGS[section.weighting],
-        times=TIMES[section.times],
+        times=make_times(section.times),
         curriculum=Curriculum(start=section.curriculum_start, until=section.curriculum_until),
         label_dropout=section.label_dropout,
     )

@@ -1,10 +1,14 @@
 """Distributions of training times, as functions of uniform numbers, and a curriculum."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from ..registry import TIMES, with_options
 
 Uniforms = Float[Tensor, " batch"]
 
@@ -24,12 +28,43 @@ def stratified(u: Uniforms) -> Uniforms:
     return _stratify(u)
 
 
-def logit_normal(u: Uniforms) -> Uniforms:
-    """Logit-normal times, stratified over the batch (Esser et al. 2024, eq. 19, location 0, scale 1).
+def logit_normal(u: Uniforms, *, shift: float = 1.0) -> Uniforms:
+    """Logit-normal times, stratified over the batch (Esser et al. 2024, eq. 19, scale 1).
 
     Times in the middle, where there is most to learn, are more frequent.
+
+    Args:
+        u: uniform numbers.
+        shift: each time t moves to one whose ratio t / (1 - t), which is sigma / alpha for the flow, is
+            ``shift`` times as large (Esser et al. 2024, eq. 23), so the location is ``log(shift)``. Above 1,
+            more times have much noise.
+
+    Returns:
+        times (batch,) in (0, 1).
+
+    Raises:
+        ValueError: if ``shift`` is not above 0.
     """
-    return torch.special.ndtri(_stratify(u)).sigmoid()
+    if not 0 < shift < math.inf:
+        raise ValueError(f"times 'logit-normal': shift must be above 0, not {shift}")
+    return (torch.special.ndtri(_stratify(u)) + math.log(shift)).sigmoid()
+
+
+def make_times(name: str) -> Callable[[Uniforms], Uniforms]:
+    """A distribution of training times by its name and options.
+
+    Args:
+        name: such as "uniform" or "logit-normal:shift=2".
+
+    Returns:
+        a function from uniform numbers to times.
+
+    Raises:
+        ValueError: if it has no such option, or the option no such value.
+    """
+    times = with_options("times", TIMES, name)
+    times(torch.full((1,), 0.5, dtype=torch.float64))  # refuses values out of range now
+    return times
 
 
 def uniforms(count: int, generator: torch.Generator) -> Uniforms:

@@ -6,6 +6,10 @@ from typing import ClassVar
 from ..registry import LOSSES, TIMES, WEIGHTINGS
 from .fields import option
 
+TIMES_HELP = (
+    "distribution of the training times; logit-normal:shift=2 has more times with much noise"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveSection:
@@ -43,7 +47,7 @@ class Denoising(ObjectiveSection):
         "weight of the noise levels: equal for the network's own target, or min-SNR",
         choices=WEIGHTINGS,
     )
-    times: str = option("logit-normal", "distribution of the training times", choices=TIMES)
+    times: str = option("logit-normal", TIMES_HELP, choices=TIMES, with_options=True)
     label_dropout: float = option(
         0.1,
         "share of labels dropped in training, image by image; guidance needs some",
@@ -86,7 +90,7 @@ class Distillation(ObjectiveSection):
     stages: int = option(
         6, "stages of training; the times compared draw nearer at each", least=1, most=20
     )
-    times: str = option("stratified", "distribution of the training times", choices=TIMES)
+    times: str = option("stratified", TIMES_HELP, choices=TIMES, with_options=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +125,7 @@ class Refinement(ObjectiveSection):
         "weight of the noise levels: equal for the network's own target, or min-SNR",
         choices=WEIGHTINGS,
     )
-    times: str = option("logit-normal", "distribution of the training times", choices=TIMES)
+    times: str = option("logit-normal", TIMES_HELP, choices=TIMES, with_options=True)
     label_dropout: float = option(
         0.1, "share of labels dropped in training, image by image", least=0, most=1
     )

@@ -127,8 +127,8 @@ def _objective(
         return {"name": "denoising", **denoising}
     if few_step:
         return {"name": "adversarial", **_renamed(refinement, _ADVERSARIAL_KEYS)}
-    own = _only(denoising, "weighting", "times", "label_dropout")
-    return {"name": "refinement", **_renamed(refinement, _REFINEMENT_KEYS), **own}
+    denoising_keys = _only(denoising, "weighting", "times", "label_dropout")
+    return {"name": "refinement", **_renamed(refinement, _REFINEMENT_KEYS), **denoising_keys}
 
 
 def _only(section: Mapping[str, Any], *keys: str) -> dict[str, Any]:

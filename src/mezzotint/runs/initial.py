@@ -110,8 +110,8 @@ def find_initial(
 
 def _weights_path(name: str, folder: Path) -> Path:
     """The copy of the model in the folder of the run, if any, or else the original."""
-    own = folder / INITIAL
-    return own if own.is_file() else find_weights(name)
+    copy = folder / INITIAL
+    return copy if copy.is_file() else find_weights(name)
 
 
 def _saved_samples(folder: Path) -> Any:

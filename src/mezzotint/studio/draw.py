@@ -77,20 +77,20 @@ def _computed(
     """
     morph = request.task == "morph"
     batches = -(-request.frames // BATCH) if morph else 1
-    shown = set() if morph else set(select(request.steps + 1, most))
-    kept = []
+    chosen = set() if morph else set(select(request.steps + 1, most))
+    moments = []
     reported = time.perf_counter()
     for number, step in enumerate(_steps(request, model)):
-        if step.final or number in shown:
-            kept.append(Trajectory.from_steps([step]))
+        if step.final or number in chosen:
+            moments.append(Trajectory.from_steps([step]))
         if time.perf_counter() - reported > BETWEEN:
             reported = time.perf_counter()
             yield {"progress": (number + 1) / (batches * (request.steps + 1))}
     dim = 1 if morph else 0
     return Trajectory(
-        x=torch.cat([moment.x for moment in kept], dim),
-        x0=torch.cat([moment.x0 for moment in kept], dim),
-        t=tuple(time for moment in kept for time in moment.t),
+        x=torch.cat([moment.x for moment in moments], dim),
+        x0=torch.cat([moment.x0 for moment in moments], dim),
+        t=tuple(time for moment in moments for time in moment.t),
     )
 
 
@@ -191,13 +191,13 @@ def opinions(text: object, shelf: Shelf) -> dict[str, Any]:
     Raises:
         RecipeError: if the request makes no sense.
     """
-    given = parse_json(text, shelf.offers)
-    name = given.get("model")
+    request = parse_json(text, shelf.offers)
+    name = request.get("model")
     if not isinstance(name, str) or name not in shelf.offers:
         raise RecipeError(f"model: it is one of {', '.join(shelf.offers)}")
     offer = shelf.offers[name]
-    images = _images(given.get("images"), offer.spec.shape)
-    labels = class_numbers(given.get("labels"), len(offer.spec.classes))
+    images = _images(request.get("images"), offer.spec.shape)
+    labels = class_numbers(request.get("labels"), len(offer.spec.classes))
     if len(labels) not in (0, len(images)):
         raise RecipeError("labels: a list with one class for each picture, or an empty one")
     judged: list[list[tuple[str, int, float | None]]] = [[] for _ in images]
@@ -247,8 +247,8 @@ def _nearest(shelf: Shelf, name: str, images: Tensor) -> list[dict[str, Any] | N
     data = shelf.training_images(name)
     if data is None:
         return [None] * len(images)
-    found = nearest(images, data.images)
+    neighbours = nearest(images, data.images)
     return [
         {"image": _base64(data.images[int(index)]), "distance": float(distance)}
-        for index, distance in zip(found.index, found.distance, strict=True)
+        for index, distance in zip(neighbours.index, neighbours.distance, strict=True)
     ]

@@ -113,46 +113,46 @@ def parse_request(text: object, offers: Mapping[str, Offer]) -> Request:
     Raises:
         RecipeError: in a sentence that names the value and what is valid.
     """
-    given = parse_json(text, offers)
-    task = one_of(given, "task", get_args(Task))
-    offer = offers[one_of(given, "model", tuple(offers))]
-    labels = class_numbers(given.get("labels"), len(offer.spec.classes))
-    each = _number(given, "count", *LIMITS["count"])
-    steps = _number(given, "steps", min(offer.steps), max(offer.steps))
+    fields = parse_json(text, offers)
+    task = one_of(fields, "task", get_args(Task))
+    offer = offers[one_of(fields, "model", tuple(offers))]
+    labels = class_numbers(fields.get("labels"), len(offer.spec.classes))
+    each = _number(fields, "count", *LIMITS["count"])
+    steps = _number(fields, "steps", min(offer.steps), max(offer.steps))
     if steps not in offer.steps:
         raise RecipeError(f"steps = {steps}: it is one of {', '.join(map(str, offer.steps))}")
     count = each * max(1, len(labels))
     if task != "morph" and count > MOST_PICTURES:
         raise RecipeError(f"{count} pictures: at most {MOST_PICTURES} are drawn at once")
-    fields: dict[str, Any] = {}
+    task_options: dict[str, Any] = {}
     if task in ("edit", "inpaint"):
-        fields["image"] = _image(given.get("image"), offer)
+        task_options["image"] = _image(fields.get("image"), offer)
     if task == "edit":
-        fields["strength"] = _real(given, "strength", *LIMITS["strength"])
+        task_options["strength"] = _real(fields, "strength", *LIMITS["strength"])
     if task == "inpaint":
-        fields["mask"] = _mask(given.get("mask"), offer)
+        task_options["mask"] = _mask(fields.get("mask"), offer)
     if task == "morph":
-        fields["ends"] = _ends(labels, given.get("end"), len(offer.spec.classes))
-        fields["end_seed"] = _seed(given, "endSeed")
-        fields["frames"] = _number(given, "frames", *LIMITS["frames"])
+        task_options["ends"] = _ends(labels, fields.get("end"), len(offer.spec.classes))
+        task_options["end_seed"] = _seed(fields, "endSeed")
+        task_options["frames"] = _number(fields, "frames", *LIMITS["frames"])
     return Request(
         task=task,
         offer=offer,
         labels=tuple(label for label in labels for _ in range(each)) or None,
         count=count,
-        seed=_seed(given, "seed"),
+        seed=_seed(fields, "seed"),
         steps=steps,
-        sampler=one_of(given, "sampler", offer.samplers),
-        guidance=_real(given, "guidance", *LIMITS["guidance"]) if offer.spec.classes else 1.0,
-        **fields,
+        sampler=one_of(fields, "sampler", offer.samplers),
+        guidance=_real(fields, "guidance", *LIMITS["guidance"]) if offer.spec.classes else 1.0,
+        **task_options,
     )
 
 
-def one_of(given: Mapping[str, Any], name: str, known: Sequence[str]) -> Any:
+def one_of(fields: Mapping[str, Any], name: str, known: Sequence[str]) -> Any:
     """One of several words of a request.
 
     Args:
-        given: the request.
+        fields: the request.
         name: its key.
         known: the words.
 
@@ -162,15 +162,15 @@ def one_of(given: Mapping[str, Any], name: str, known: Sequence[str]) -> Any:
     Raises:
         RecipeError: if it is none of them.
     """
-    value = given.get(name)
+    value = fields.get(name)
     if not isinstance(value, str) or value not in known:
         raise RecipeError(f"{name} = {_shown(value)}: it is one of {', '.join(known)}")
     return value
 
 
-def _number(given: Mapping[str, Any], name: str, least: int, most: int) -> int:
+def _number(fields: Mapping[str, Any], name: str, least: int, most: int) -> int:
     """A whole number in a range."""
-    value = given.get(name)
+    value = fields.get(name)
     if type(value) is not int or not least <= value <= most:
         raise RecipeError(
             f"{name} = {_shown(value)}: it must be a whole number from {least} to {most}"
@@ -178,9 +178,9 @@ def _number(given: Mapping[str, Any], name: str, least: int, most: int) -> int:
     return value
 
 
-def _real(given: Mapping[str, Any], name: str, least: float, most: float) -> float:
+def _real(fields: Mapping[str, Any], name: str, least: float, most: float) -> float:
     """A number in a range."""
-    value = given.get(name)
+    value = fields.get(name)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if (
         not number or value is None or not least <= value <= most
@@ -189,9 +189,9 @@ def _real(given: Mapping[str, Any], name: str, least: float, most: float) -> flo
     return float(value)
 
 
-def _seed(given: Mapping[str, Any], name: str) -> int:
+def _seed(fields: Mapping[str, Any], name: str) -> int:
     """A seed, as a text of digits: JavaScript's numbers are too short for it."""
-    value = given.get(name)
+    value = fields.get(name)
     short = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20
     if not short or int(str(value)) > MOST_SEED:
         raise RecipeError(f"{name} = {_shown(value)}: it must be digits, from 0 to {MOST_SEED}")

@@ -181,9 +181,9 @@ def _opinions(text: str, shelf: Shelf) -> Iterator[dict[str, Any]]:
 
 def _film(text: str, shelf: Shelf) -> Iterator[dict[str, Any]]:
     request = parse_request(text, shelf.offers)
-    given = parse_json(text, shelf.offers)
-    format = one_of(given, "format", get_args(Format))
-    show = one_of(given, "show", ("x", "both"))
+    fields = parse_json(text, shelf.offers)
+    format = one_of(fields, "format", get_args(Format))
+    show = one_of(fields, "show", ("x", "both"))
     yield from film_file(request, shelf.model(request.offer.name), format, show)
 
 

@@ -49,17 +49,17 @@ class Offer:
         """The samplers that go with it; the recipe's first."""
         if self.recipe.few_step:
             return ("consistency",)
-        own = self.recipe.sampling.sampler
-        return (own, *(name for name in SAMPLERS if name != own))
+        default = self.recipe.sampling.sampler
+        return (default, *(name for name in SAMPLERS if name != default))
 
     @property
     def steps(self) -> tuple[int, ...]:
         """The numbers of steps that can be chosen."""
-        own = self.recipe.sampling.steps
+        default = self.recipe.sampling.steps
         if is_list(self.recipe.sampling.grid):
-            return (own,)
+            return (default,)
         most = make_schedule(self.recipe.diffusion).timesteps or max(STEPS)
-        return tuple(sorted({own, *(n for n in STEPS if n <= most)}))
+        return tuple(sorted({default, *(n for n in STEPS if n <= most)}))
 
     def describe(self, with_place: bool) -> dict[str, Any]:
         """What the page must know; with ``place`` for visitors of this computer alone."""

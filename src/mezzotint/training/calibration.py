@@ -65,8 +65,8 @@ def calibrate(trainer: Trainer) -> Cost:
     left = trainer.settings.steps - done
     trainer.settings = dataclasses.replace(trainer.settings, learning_rate=0.0)
     trainer.wrapped.train()
-    shown = bar("calibrating", MOST_WARM, delay=2, leave=False, disable=not group.is_main)
-    with shown as progress:
+    progress_bar = bar("calibrating", MOST_WARM, delay=2, leave=False, disable=not group.is_main)
+    with progress_bar as progress:
         last = done + left - 1  # where an objective that trains more networks later trains them all
         number = 0
         for _ in range(MOST_WARM):

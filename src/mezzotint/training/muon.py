@@ -50,8 +50,8 @@ def orthogonalize(stacks: Sequence[Matrices]) -> list[Matrices]:
     wide = [x.mT if x.shape[1] > x.shape[2] else x for x in stacks]
     wide = [x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7) for x in wide]
     factors = _newton_schulz(torch.cat([x @ x.mT for x in wide]))
-    made = [f @ x for f, x in zip(factors.split([len(x) for x in wide]), wide, strict=True)]
-    return [y if y.shape == x.shape else y.mT for x, y in zip(stacks, made, strict=True)]
+    products = [f @ x for f, x in zip(factors.split([len(x) for x in wide]), wide, strict=True)]
+    return [y if y.shape == x.shape else y.mT for x, y in zip(stacks, products, strict=True)]
 
 
 def _newton_schulz(gram: Float[Tensor, "count rows rows"]) -> Float[Tensor, "count rows rows"]:

@@ -159,8 +159,8 @@ class Trainer:
         self.wrapped.train()
         silent = not self.processes.is_main
         monitor = Monitor(state, self.settings, self.deferred, None if silent else log)
-        shown = bar(self.title, last, initial=state.step, disable=silent)
-        with stop_on_signal() as request, shown as progress:
+        progress_bar = bar(self.title, last, initial=state.step, disable=silent)
+        with stop_on_signal() as request, progress_bar as progress:
             while state.step < last:
                 if monitor.due and self._asked_to_stop(request):
                     break
@@ -190,10 +190,10 @@ class Trainer:
 
     def _asked_to_stop(self, request: StopRequest) -> bool:
         """Whether any process was, so that all stop at the same step."""
-        asked = request.received is not None
+        stop = request.received is not None
         if self.processes.count == 1:
-            return asked
-        votes = torch.tensor(float(asked), device=self.device)
+            return stop
+        votes = torch.tensor(float(stop), device=self.device)
         return bool(self.processes.sum(votes).item() > 0)
 
     def step(self) -> StepResult:

@@ -102,8 +102,8 @@ def find_class(word: str, classes: Sequence[str]) -> int:
         return int(word)
     positions = "" if numbers else f", or their positions 0 to {len(classes) - 1}"
     close = get_close_matches(name.casefold(), [c.casefold() for c in classes], n=1)
-    meant = next((c for c in classes if close and c.casefold() == close[0]), None)
-    hint = f" Did you mean {meant!r}?" if meant else ""
+    suggestion = next((c for c in classes if close and c.casefold() == close[0]), None)
+    hint = f" Did you mean {suggestion!r}?" if suggestion else ""
     raise ValueError(
         f"{printable(word)!r} is no class here: the classes are {listed(classes)}{positions}.{hint}"
     )

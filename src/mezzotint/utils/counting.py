@@ -35,12 +35,12 @@ def counted(weights: Iterable[Tensor] = ()) -> Iterator[Count]:
         The counts, which are complete when the block has ended.
     """
     count = Count()
-    kept = _Kept(weights)
-    hooks = torch.autograd.graph.saved_tensors_hooks(kept.pack, _unpack)
+    saved = _Kept(weights)
+    hooks = torch.autograd.graph.saved_tensors_hooks(saved.pack, _unpack)
     with FlopCounterMode(display=False) as counter, hooks:
         yield count
     count.multiply_adds = int(counter.get_total_flops() // 2)
-    count.activations = kept.most
+    count.activations = saved.most
 
 
 class _Saved:

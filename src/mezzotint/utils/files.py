@@ -173,8 +173,8 @@ def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         name = error.filename
-        own = temporary is not None and str(name).startswith(str(temporary))
-        if error.errno is None or not (name is None or own):
+        is_temporary = temporary is not None and str(name).startswith(str(temporary))
+        if error.errno is None or not (name is None or is_temporary):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 

@@ -122,10 +122,10 @@ def fitting(
         most = min(count, across * down)
         picked = select(count, most) if even and most > 1 else list(range(most))
         return picked, min(across, count)
-    shown = min(across, columns)
+    width = min(across, columns)
     rows = range(min(down, -(-count // columns)))
-    places = (row * columns + place for row in rows for place in range(shown))
-    return [place for place in places if place < count], shown
+    places = (row * columns + place for row in rows for place in range(width))
+    return [place for place in places if place < count], width
 
 
 def terminal_picture(

@@ -42,14 +42,14 @@ class _Module:
         name: its full name.
         docstring: its docstring.
         definitions: in the order of the source.
-        own: for each name that is imported from this package, the module that it is imported from.
+        internal: for each name that is imported from this package, the module that it is imported from.
         others: for each name that is imported from elsewhere, the import.
     """
 
     name: str
     docstring: str
     definitions: tuple[_Definition, ...]
-    own: dict[str, str]
+    internal: dict[str, str]
     others: dict[str, ast.Import | ast.ImportFrom]
 
 
@@ -103,19 +103,19 @@ def _collect(
         modules[name] = _read(name)
     module = modules[name]
     by_name = {definition.name: definition for definition in module.definitions}
-    kept = wanted.setdefault(name, set())
+    collected = wanted.setdefault(name, set())
     open_names = sorted(by_name if names is None else names)
     while open_names:
         current = open_names.pop()
-        if current in kept:
+        if current in collected:
             continue
-        kept.add(current)
+        collected.add(current)
         for use in sorted(by_name[current].uses):
             if use in by_name:
                 open_names.append(use)
-            elif use in module.own:
-                needs.setdefault(name, set()).add(module.own[use])
-                _collect(module.own[use], {use}, modules, wanted, needs)
+            elif use in module.internal:
+                needs.setdefault(name, set()).add(module.internal[use])
+                _collect(module.internal[use], {use}, modules, wanted, needs)
 
 
 def _read(name: str) -> _Module:
@@ -126,17 +126,17 @@ def _read(name: str) -> _Module:
     source = Path(spec.origin).read_text(encoding="utf-8")
     tree = ast.parse(source)
     package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
-    own: dict[str, str] = {}
+    internal: dict[str, str] = {}
     others: dict[str, ast.Import | ast.ImportFrom] = {}
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.level:
             base = package.split(".")[: len(package.split(".")) - node.level + 1]
             place = ".".join([*base, *filter(None, [node.module])])
-            own |= {alias.name: place for alias in node.names}
+            internal |= {alias.name: place for alias in node.names}
         elif isinstance(node, ast.Import | ast.ImportFrom):
             others |= {alias.asname or alias.name: node for alias in node.names}
     definitions = tuple(_definitions(source, tree, others))
-    return _Module(name, ast.get_docstring(tree) or "", definitions, own, others)
+    return _Module(name, ast.get_docstring(tree) or "", definitions, internal, others)
 
 
 def _definitions(
@@ -197,8 +197,8 @@ def _imports(modules: dict[str, _Module], wanted: dict[str, set[str]]) -> str:
     plain: set[str] = set()
     names: dict[str, set[str]] = {}
     for module in modules.values():
-        kept = [d for d in module.definitions if d.name in wanted[module.name]]
-        words = {word for d in kept for word in re.findall(r"\w+", d.text)}
+        definitions = [d for d in module.definitions if d.name in wanted[module.name]]
+        words = {word for d in definitions for word in re.findall(r"\w+", d.text)}
         for name, node in module.others.items():
             if name.partition(".")[0] not in words:
                 continue
@@ -219,16 +219,16 @@ def _imports(modules: dict[str, _Module], wanted: dict[str, set[str]]) -> str:
 
 def _section(module: _Module, names: set[str], is_root: bool) -> str:
     """The definitions of a module, under its name, and its docstring if most of them are here."""
-    kept = [definition for definition in module.definitions if definition.name in names]
+    definitions = [definition for definition in module.definitions if definition.name in names]
     title = "This file's own part" if is_root else module.name
     heading = [f"# --- {title} ".ljust(100, "-")]
-    if not is_root and 2 * len(kept) > len(module.definitions):
+    if not is_root and 2 * len(definitions) > len(module.definitions):
         heading += ["#", *(f"# {line}".rstrip() for line in module.docstring.splitlines())]
     text = "\n".join(heading)
     variable = True
-    for definition in kept:
+    for definition in definitions:
         was_variable = variable
         variable = not definition.text.lstrip().startswith(("def ", "class ", "@"))
-        close = was_variable and variable and definition is not kept[0]
+        close = was_variable and variable and definition is not definitions[0]
         text += ("\n" if close else "\n\n\n") + definition.text
     return "\n" + text

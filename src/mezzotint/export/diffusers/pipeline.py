@@ -100,7 +100,7 @@ class MezzotintPipeline(DiffusionPipeline):  # type: ignore[misc]
         labels = self._labels(class_labels, batch_size, guidance_scale)
         noise = self._noise((batch_size or 1) if labels is None else len(labels), seed, generator)
         schedule = make_schedule(self.config.recipe)
-        own = make_sampler(settings)
+        walk = make_sampler(settings)
         times = make_grid(settings, schedule)
         swapped = hasattr(self.scheduler, "step")
         if swapped:
@@ -111,7 +111,7 @@ class MezzotintPipeline(DiffusionPipeline):  # type: ignore[misc]
         if swapped:
             x = self._walk(denoiser, times, labels, noise)
         else:
-            x = self._sample(own, denoiser, times, labels, noise)
+            x = self._sample(walk, denoiser, times, labels, noise)
         images = self._output(x.cpu(), output_type)
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 

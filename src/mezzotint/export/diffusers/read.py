@@ -62,10 +62,10 @@ def _read_index(folder: Path) -> tuple[Recipe, ImageSpec]:
 
 def _what(folder: Path) -> str:
     """What a folder holds, by the classes that its files name."""
-    found = []
+    kinds = []
     for name in (INDEX, CONFIG, "config.json"):
         if (folder / name).is_file():
             content = read_json(folder / name)
             kind = content.get("_class_name") if isinstance(content, dict) else None
-            found += [str(kind[-1] if isinstance(kind, list) and kind else kind)] if kind else []
-    return f"{' with '.join(found)} of diffusers" if found else "no model of diffusers"
+            kinds += [str(kind[-1] if isinstance(kind, list) and kind else kind)] if kind else []
+    return f"{' with '.join(kinds)} of diffusers" if kinds else "no model of diffusers"

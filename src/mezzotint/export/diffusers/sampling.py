@@ -92,8 +92,8 @@ class Settings:
         Raises:
             ValueError: if they contradict each other or the model.
         """
-        given = {name: value for name, value in changes.items() if value is not None}
-        values = dict(recipe["sampling"]) | given
+        options = {name: value for name, value in changes.items() if value is not None}
+        values = dict(recipe["sampling"]) | options
         values.pop("precision", None)  # that of the pipeline's weights and inputs
         values["steps"] = whole_number(values["steps"], "steps", 1)
         low, high = values.pop("interval")

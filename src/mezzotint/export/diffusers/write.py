@@ -145,8 +145,8 @@ def _check_folder(out: Path) -> None:
 
 def _code(module: str) -> str:
     """The content of a file of code."""
-    made = f"# Made by mezzotint {__version__} from its own sources; MIT licence.\n"
-    return made + bundle(f"{__package__}.{module}")
+    origin = f"# Made by mezzotint {__version__} from its own sources; MIT licence.\n"
+    return origin + bundle(f"{__package__}.{module}")
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
