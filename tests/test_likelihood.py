@@ -11,6 +11,7 @@ from mezzotint.diffusion.likelihood import (
     _cleanest,
     _discrete_log_likelihood,
     bits_per_dimension,
+    dequantized,
     flow_bits,
     flow_log_likelihood,
     variational_bound,
@@ -151,6 +152,40 @@ def test_no_bound_begins_before_the_first_step_of_a_table() -> None:
     assert _cleanest(linear(10), 100.0).item() == pytest.approx(first)
     assert _cleanest(linear(10), first - 1).item() == pytest.approx(first - 1)
     assert _cleanest(flow(), 100.0).item() == 100
+
+
+def test_images_are_spread_over_the_width_of_a_pixel_value() -> None:
+    image = torch.zeros(1, 1, 200, 200, dtype=torch.float64)
+    off = dequantized(image, torch.Generator().manual_seed(0)).abs().max().item()
+    assert 0.999 / 255 < off <= 1 / 255
+
+
+def test_a_bound_takes_16_evaluations() -> None:
+    calls = []
+
+    class Recorder(Gaussian):
+        def __call__(self, x_t: torch.Tensor, t: torch.Tensor, labels: None) -> Prediction:
+            calls.append(t)
+            return super().__call__(x_t, t, labels)
+
+    image = pixels_of_the_gaussian(1)
+    variational_bound(Recorder(flow(), MEAN, STD), image, None, torch.Generator().manual_seed(0))
+    assert len(calls) == 16
+
+
+def test_labels_are_compared_at_times_all_over_from_3_to_9_tenths() -> None:
+    times = []
+
+    class Recorder(Gaussian):
+        def __call__(self, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor) -> Prediction:
+            times.append(t)
+            return super().__call__(x_t, t, labels)
+
+    image = pixels_of_the_gaussian(1)
+    source = torch.Generator().manual_seed(0)
+    denoising_errors(Recorder(flow(), MEAN, STD), image, 1, source)
+    parts = (torch.cat(times) - 0.3) / 0.6 * 8
+    assert parts.floor().tolist() == list(range(8))
 
 
 def test_errors_under_a_label_are_mean_squares() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mezzotint.evaluation.classification import accuracy, confusion_matrix, inception_score
+from mezzotint.evaluation.distances import distances
 from mezzotint.evaluation.frechet import Moments, frechet_distance, merge, moments
 from mezzotint.evaluation.kid import kernel_distance
 from mezzotint.evaluation.memorization import Neighbours, nearest
@@ -167,6 +168,12 @@ def test_accuracy_and_confusion_count_what_is_seen() -> None:
     assert confusion_matrix(logits, labels).tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 1]]
 
 
+def test_a_confusion_matrix_has_a_row_for_each_class_also_for_those_that_nobody_sees() -> None:
+    logits = torch.eye(4)[[0, 0]]
+    confusion = confusion_matrix(logits, torch.tensor([0, 1]))
+    assert confusion.tolist() == [[1, 0, 0, 0], [1, 0, 0, 0], [0] * 4, [0] * 4]
+
+
 def test_shuffled_labels_bring_accuracy_to_chance() -> None:
     labels = torch.arange(10).repeat(500)
     logits = torch.eye(10)[labels]
@@ -181,6 +188,22 @@ def test_nearest_finds_the_copied_image_and_measures_in_levels_of_grey() -> None
     found = nearest(training[[7, 0, 49]] + torch.tensor(4, dtype=torch.uint8), training)
     assert found.index.tolist() == [7, 0, 49]
     torch.testing.assert_close(found.distance, torch.full((3,), 4.0), rtol=1e-3, atol=0)
+
+
+def test_the_first_of_equally_near_training_images_is_named() -> None:
+    """They are compared in parts of 10,000."""
+    training = torch.zeros(10_600, 1, 2, 2, dtype=torch.uint8)
+    image = torch.full((1, 1, 2, 2), 90, dtype=torch.uint8)
+    training[[3, 7, 10_500]] = image
+    assert nearest(image, training).index.tolist() == [3]
+
+
+def test_equal_points_far_from_the_origin_are_at_distance_0() -> None:
+    points = features(300, width=64) + 1000
+    between = distances(points, points)
+    assert between.diagonal().eq(0).all()
+    others = between[~torch.eye(300, dtype=torch.bool)]
+    assert others.min() > 1
 
 
 @pytest.mark.parametrize("side", [100, 220])

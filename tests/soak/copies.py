@@ -18,6 +18,9 @@ from tqdm import tqdm
 
 from soak import report
 
+NOTICED = (1, 2)
+"""Exit statuses of pytest: a test failed, or could not be collected."""
+
 
 @dataclass(frozen=True)
 class Mistake:
@@ -103,7 +106,7 @@ def caught_by(mistake: Mistake, copy: Copy) -> str | None:
     """Make a mistake in a copy, try it, and take it out again.
 
     Returns:
-        The first test that failed; None if none did, if they could not be collected, or took too long.
+        The first test that failed, or file that could not be imported; None if all passed or took too long.
     """
     path = copy.module(mistake.file)
     right = path.read_text(encoding="utf-8")
@@ -112,7 +115,7 @@ def caught_by(mistake: Mistake, copy: Copy) -> str | None:
         status, output = copy.run_tests(mistake.tests)
     finally:
         _write(path, right)
-    return first_failure(output) if status == 1 else None
+    return first_failure(output) if status in NOTICED else None
 
 
 def _write(path: Path, text: str) -> None:
