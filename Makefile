@@ -81,7 +81,7 @@ MATRIX ?=
 test-matrix:
 	$(PYTHON) .ci/matrix.py $(MATRIX)
 
-# Attack everything that the package promises, and write the figures to docs/reliability.md; about 40 minutes.
+# Attack everything that the package promises, and write the figures to docs/reliability.md; half an hour on two quiet cores.
 # SOAK="kills mutants" chooses.
 SOAK ?=
 soak: .venv/installed

@@ -51,6 +51,10 @@ def test_probability_flow_gives_a_gaussians_log_density(schedule: Schedule) -> N
     )
     # The flow starts at the cleanest step of a table, where the data are a little wider.
     torch.testing.assert_close(found, log_density(x), rtol=0, atol=0.25)
+    start = schedule.level(schedule.time_of(_cleanest(schedule, 2 * math.log(1 / 1e-3 - 1))))
+    std = (start.alpha.square() * STD**2 + start.sigma.square()).sqrt()
+    wider = torch.distributions.Normal(start.alpha * MEAN, std).log_prob(x).flatten(1).sum(1)
+    torch.testing.assert_close(found, wider, rtol=0, atol=0.02)
 
 
 @every_schedule
@@ -158,6 +162,15 @@ def test_images_are_spread_over_the_width_of_a_pixel_value() -> None:
     image = torch.zeros(1, 1, 200, 200, dtype=torch.float64)
     off = dequantized(image, torch.Generator().manual_seed(0)).abs().max().item()
     assert 0.999 / 255 < off <= 1 / 255
+
+
+def test_bits_of_pixels_are_those_of_the_density_over_the_width_of_a_value() -> None:
+    image = pixels_of_the_gaussian(2)
+    exact = Gaussian(flow(), MEAN, STD)
+    bits = flow_bits(exact, image, None, torch.Generator().manual_seed(0), steps=3)
+    source = torch.Generator().manual_seed(0)
+    log_p = flow_log_likelihood(exact, dequantized(image, source), None, source, steps=3)
+    torch.testing.assert_close(bits, -(log_p / 36 + math.log(2 / 255)) / math.log(2))
 
 
 def test_a_bound_takes_16_evaluations() -> None:

@@ -130,8 +130,9 @@ def test_precision_is_lost_outside_and_recall_by_dropping_a_mode() -> None:
 
 @pytest.mark.parametrize(("k", "chunk"), [(1, 7), (3, 1000), (5, 16)])
 def test_precision_recall_density_and_coverage_follow_their_definitions(k: int, chunk: int) -> None:
-    real = features(40, width=3, seed=1).tolist()
-    generated = features(30, width=3, seed=2, shift=1.2).tolist()
+    # On a lattice many points lie on the border of a ball, which belongs to it.
+    real = features(40, width=3, seed=1).mul(2).round().tolist()
+    generated = features(30, width=3, seed=2, shift=1.2).mul(2).round().tolist()
 
     def radii(points: list[list[float]]) -> list[float]:
         # The nearest point is the point itself.
@@ -165,6 +166,7 @@ def test_accuracy_and_confusion_count_what_is_seen() -> None:
     logits = torch.eye(3)[[0, 1, 2, 2]]
     labels = torch.tensor([0, 1, 2, 0])
     assert accuracy(logits, labels) == 0.75
+    assert accuracy(logits[:1], labels[:1]) == 1
     assert confusion_matrix(logits, labels).tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 1]]
 
 

@@ -140,9 +140,9 @@ def flow_log_likelihood(
     schedule = denoiser.schedule
     dimensions = x0[0].numel()
     u_min = torch.sigmoid(-_cleanest(schedule, 2 * math.log(1 / start - 1)) / 2)
-    grid = torch.lerp(
-        u_min, torch.tensor(1 - 1e-4).double(), torch.linspace(0, 1, steps + 1).double()
-    )
+    # A table ends before its last u would be 1; beyond its end its level would stand still.
+    u_max = torch.sigmoid(-schedule.log_snr(torch.tensor(1.0).double()) / 2).clamp(max=1 - 1e-4)
+    grid = torch.lerp(u_min, u_max, torch.linspace(0, 1, steps + 1).double())
 
     def level_of(u: Tensor) -> tuple[Tensor, NoiseLevel]:
         t = schedule.time_of(2 * ((1 - u).log() - u.log()))
