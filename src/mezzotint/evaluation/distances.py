@@ -57,6 +57,7 @@ def nearest_rows(
         Squared distances (n,) and positions in ``others`` (n,).
     """
     dimensions = images.shape[1]
+    # Sums of b^2 - 2ab are at most this large; with a^2 as well they may be larger.
     integer = torch.int32 if 3 * dimensions * 128**2 < 2**31 else torch.int64
     a_squares = torch.zeros(len(images), dtype=integer)
     squares = torch.zeros(len(images), len(others), dtype=integer)
@@ -67,4 +68,4 @@ def nearest_rows(
         squares += b.square().sum(1).to(integer)
         squares.sub_((a @ b.T).to(integer), alpha=2)
     smallest = squares.min(1)
-    return (smallest.values + a_squares).long(), smallest.indices
+    return smallest.values.long() + a_squares, smallest.indices
