@@ -10,7 +10,7 @@ from .schema import Recipe
 from .toml import nearest, override, read_toml
 from .versions import FORMAT, check_format
 
-# More training times have much noise, where it is decided how much digits vary.
+# More times of training have much noise, with which short trainings come further (docs/log.md).
 DIGIT_TIMES = "logit-normal:shift=2"
 
 # Digits in minutes on two laptop cores: flow matching and a small network.
