@@ -198,6 +198,8 @@ def test_the_first_of_equally_near_training_images_is_named() -> None:
     image = torch.full((1, 1, 2, 2), 90, dtype=torch.uint8)
     training[[3, 7, 10_500]] = image
     assert nearest(image, training).index.tolist() == [3]
+    training[[3, 7]] = 0
+    assert nearest(image, training).index.tolist() == [10_500]
 
 
 def test_equal_points_far_from_the_origin_are_at_distance_0() -> None:
@@ -239,6 +241,8 @@ def test_too_few_images_are_refused_naming_the_minimum(count: int) -> None:
         inception_score(few)
     with pytest.raises(TooFewImages, match="at least 6"):
         precision_recall_density_coverage(features(10), few)
+    with pytest.raises(TooFewImages, match="at least 1"):
+        accuracy(torch.zeros(0, 10), torch.zeros(0, dtype=torch.int64))
 
 
 def test_features_that_are_not_numbers_are_refused() -> None:

@@ -138,7 +138,7 @@ def test_step_counts_that_cannot_be_are_refused_in_words(name: str, n: int) -> N
         make_grid(name, ALL_SCHEDULES["linear"], n)
 
 
-@pytest.mark.parametrize("shift", [0.25, 1.0, 3.0])
+@pytest.mark.parametrize("shift", [0.25, 1.0, 2.0, 3.0])
 def test_a_shifted_grid_of_the_flow_is_the_formula_of_the_paper(shift: float) -> None:
     t = make_grid("trailing", ALL_SCHEDULES["flow"], 20)
     expected = shift * t / (1 + (shift - 1) * t)
@@ -167,6 +167,8 @@ def test_a_grid_may_be_its_times() -> None:
     for times in ("1, 0.5, 0.5, 0", "1, 0.2, 0.5, 0", "0.9, 0.5, 0.1, 0", "1, 0.5, 0.2, 0.1"):
         with pytest.raises(ValueError, match="must fall from 1 to 0"):
             make_grid(times, ALL_SCHEDULES["flow"], 3)
+    with pytest.raises(ValueError, match=r"has 3 steps, sampling\.steps is 4"):
+        make_grid("1, 0.6, 0.2, 0", ALL_SCHEDULES["flow"], 4)
 
 
 @pytest.mark.parametrize("value", ["0", "-0.5", "-3", "inf", "nan"])
