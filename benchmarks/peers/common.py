@@ -23,8 +23,6 @@ from torch.utils.flop_counter import FlopCounterMode
 Result = TypeVar("Result")
 
 SIZE = 28
-COUNTED_STEP = 2
-"""The training step whose FLOPs are counted: the first one may also set things up."""
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -92,13 +90,11 @@ def train(step: Callable[[float], int], seconds: float) -> dict[str, float]:
     """Call ``step(share of the time spent)``, which returns how many images it took, until
     ``seconds`` are over; the step under way then is finished and counted."""
     images = 0
-    steps = 0
     flops_per_image = 0.0
     start = time.perf_counter()
     while (spent := time.perf_counter() - start) < seconds:
         share = spent / seconds
-        steps += 1
-        if steps == COUNTED_STEP:
+        if images == 0:  # the first step is counted, and stands for all
             taken, flops = with_flops(lambda share=share: step(share))
             flops_per_image = flops / taken
         else:
