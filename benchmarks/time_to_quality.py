@@ -239,7 +239,8 @@ def report(runs: list[dict[str, Any]]) -> None:
         " its end, guesses its steps beforehand and may miss it either way. Two columns do not depend on the"
         " machine: TFLOP are what the training computes, by torch's count of a step; TFLOP at the peak are"
         " what the machine would have computed in that time at the speed at which, just before, it"
-        " multiplied matrices in fp32 (in bf16 some machines do more). Distances depend on the number"
+        " multiplied matrices in fp32 (in bf16 some machines do more); the oldest runs have neither."
+        " Distances depend on the number"
         " of images: compare rows of equal number. The floor is that of the most images.\n\n"
         "![quality against seconds](images/time_to_quality.png)",
     )
