@@ -40,7 +40,7 @@ def old_recipe(name: str) -> Any:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_of_version_0_1_means_what_it_meant(name: str) -> None:
-    """But for norms and heads of the lean network, of which there are fewer, the times of digits, and clothes."""
+    """But for norms and heads of the lean network, the times of digits, and clothes."""
     earlier: dict[str, Any] = {} if name == "ddpm" else {"net": {"groups": 8, "heads": 4}}
     if name == "fashion":
         earlier["net"]["width"] = 40
