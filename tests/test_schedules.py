@@ -222,6 +222,7 @@ def test_snap_moves_up_to_the_next_step_and_leaves_continuous_time_alone() -> No
     assert torch.equal(Flow().snap(t), t)
     hundredths = torch.arange(1, 101) / torch.tensor(100, dtype=torch.float64)
     assert torch.equal(SCHEDULES["linear"](100).snap(hundredths), hundredths)
+    assert SCHEDULES["linear"](10).snap(torch.tensor(0.0).double()).item() == 0.1
 
 
 @pytest.mark.parametrize("name", TABLES)
