@@ -27,7 +27,7 @@ from mezzotint.utils.device import prepare
 from mezzotint.utils.progress import progress
 
 REFERENCE = 20_000
-"""Training images that the others are compared with."""
+"""Training images that the others are compared with, at most."""
 
 BATCH = 250
 
@@ -91,7 +91,8 @@ def main() -> None:
     model = load(arguments.model)
     train = build.load_data(model.recipe.data)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(1))
-    chosen, others = order[: arguments.count], order[-REFERENCE:]
+    chosen = order[: arguments.count]
+    others = order[arguments.count :][-REFERENCE:]  # never one of the chosen
     data = ImageData(train.images[chosen], train.labels[chosen], train.classes)
     directions = Directions(load_classifier(arguments.judge), train.images[others])
     rows = [directions.row("real images", data.images, data.labels)]

@@ -62,7 +62,7 @@ def rows(document: Mapping[str, Any]) -> list[Row]:
     Returns:
         A row for each measure; a value that is not finite is "nan", and one that is unknown "".
     """
-    rows: list[Row] = []
+    table: list[Row] = []
     for key, result in document["results"].items():
         measure = MEASURES.get(key)  # an own measure may be registered elsewhere only
         digits = 4 if measure is None else measure.decimals
@@ -71,8 +71,8 @@ def rows(document: Mapping[str, Any]) -> list[Row]:
         std = "" if result["std"] is None else f"{result['std']:.{digits}f}"
         floor = "" if result["floor"] is None else f"{result['floor']:.{digits}f}"
         name = _display_name(key, label, document["protocol"])
-        rows.append((name, mean, std, floor, "" if measure is None else measure.better))
-    return rows
+        table.append((name, mean, std, floor, "" if measure is None else measure.better))
+    return table
 
 
 def _display_name(key: str, name: str, protocol: Mapping[str, Any]) -> str:
