@@ -1,5 +1,6 @@
 """bf16 on CPUs: networks compute nearly the same, and what is faster is measured once and then kept."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -219,6 +220,38 @@ def test_measuring_changes_neither_network_nor_random_numbers(what: Any) -> None
     assert all(p.grad is None for p in network.parameters())
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize(
+    ("overhead", "per_image", "images"), [(0.005, 0.0005, 64), (0.0, 0.02, 8), (0.0, 1.0, 1)]
+)
+def test_the_gain_is_that_of_as_many_images_as_there_is_time_for(
+    overhead: float, per_image: float, images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = []
+
+    def seconds(_: nn.Module, inputs: Any, kind: torch.dtype, training: bool) -> float:
+        counts.append(len(inputs[0]))
+        return overhead + per_image * counts[-1] * (0.5 if kind == BF16 else 1)
+
+    monkeypatch.setattr(precision, "_seconds", seconds)
+    gain = precision._measured_gain(network_of("lean"), DATA.spec.shape, 10, True)
+    full = overhead + per_image * images
+    assert counts[-1] == images
+    assert gain == pytest.approx(full / (full - per_image * images / 2))
+
+
+def test_other_work_on_the_machine_does_not_change_the_gain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    load = itertools.cycle([1, 1, 1, 5, 4, 7, 1, 6, 3, 5])  # bf16 has 1, 5, 7, 6, 5: mostly slow
+
+    def seconds(_: nn.Module, inputs: Any, kind: torch.dtype, training: bool) -> float:
+        return next(load) * (0.01 if kind == BF16 else 0.02)
+
+    monkeypatch.setattr(precision, "_seconds", seconds)
+    gain = precision._measured_gain(network_of("lean"), DATA.spec.shape, 10, True)
+    assert gain == pytest.approx(2)
 
 
 @pytest.mark.parametrize(("what", "gain"), [("train", 1.1), ("sample", 1.5)])

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
+Inputs = tuple[Tensor, Tensor, Tensor | None]
+
 LEAST_GAIN = {"train": 1.1, "sample": 1.5}
 """How many times as fast bf16 must be on a CPU to be taken, at many images at once.
 
@@ -43,7 +45,7 @@ SECONDS = 0.5
 """How long both are measured, about; a single evaluation of a large network may take longer."""
 
 MOST_IMAGES = 64
-"""The most images at once in the measurement."""
+"""The most images at once in the measurement: as many as in a batch. With fewer, bf16 gains less."""
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,7 @@ def _fingerprint(network: nn.Module, shape: tuple[int, int, int], what: str) -> 
         [list(p.shape) for p in network.parameters()],
         shape,
         what,
+        MOST_IMAGES,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
@@ -246,24 +249,36 @@ def _keep(file: Path, gain: float, what: str) -> None:
 def _measured_gain(
     network: nn.Module, shape: tuple[int, int, int], classes: int, training: bool
 ) -> float:
-    """Seconds in fp32 by seconds in bf16, medians, taking turns."""
+    """Seconds in fp32 by seconds in bf16, taking turns; the least of each, for other work only adds."""
     network = copy.deepcopy(network).requires_grad_(training)
     halved = network if training else with_weights_in(network, torch.bfloat16)
-    single = _seconds(network, _inputs(shape, 1, classes), torch.float32, training)
-    inputs = _inputs(shape, max(1, min(MOST_IMAGES, int(SECONDS / 4 / single))), classes)
+    inputs = _affordable_inputs(network, shape, classes, training)
     pairs: list[tuple[float, float]] = []
     end = time.perf_counter() + SECONDS
-    while len(pairs) < 2 or time.perf_counter() < end:
+    while len(pairs) < 3 or time.perf_counter() < end:
         full = _seconds(network, inputs, torch.float32, training)
         half = _seconds(halved, inputs, torch.bfloat16, training)
         pairs.append((full, half))
     full_times, half_times = zip(*pairs[1:], strict=True)  # the first ones wait for kernels
-    return (torch.tensor(full_times).median() / torch.tensor(half_times).median()).item()
+    return min(full_times) / min(half_times)
 
 
-def _inputs(
-    shape: tuple[int, int, int], count: int, classes: int
-) -> tuple[Tensor, Tensor, Tensor | None]:
+def _affordable_inputs(
+    network: nn.Module, shape: tuple[int, int, int], classes: int, training: bool
+) -> Inputs:
+    """As many images, up to MOST_IMAGES, as are evaluated in a part of SECONDS."""
+    count = 1
+    inputs = _inputs(shape, count, classes)
+    _seconds(network, inputs, torch.float32, training)  # waits for kernels
+    while count < MOST_IMAGES:
+        if 2 * _seconds(network, inputs, torch.float32, training) > SECONDS / 2:
+            break
+        count *= 2
+        inputs = _inputs(shape, count, classes)
+    return inputs
+
+
+def _inputs(shape: tuple[int, int, int], count: int, classes: int) -> Inputs:
     """Noise, times and labels."""
     source = torch.Generator().manual_seed(0)
     labels = torch.arange(count) % classes if classes else None
@@ -272,7 +287,7 @@ def _inputs(
 
 def _seconds(
     network: nn.Module,
-    inputs: tuple[Tensor, Tensor, Tensor | None],
+    inputs: Inputs,
     precision: torch.dtype,
     training: bool,
 ) -> float:
