@@ -116,11 +116,19 @@ def test_the_penalty_is_the_slope_at_real_and_at_generated_images() -> None:
     assert found.item() == pytest.approx(expected.item(), rel=0.03)
 
 
-def test_a_quarter_is_pure_noise_and_the_rest_at_all_times() -> None:
-    draws = draw(AdversarialTuning(critic=Slope()), 400)
-    assert (draws.t == 1).sum() == 100
-    rest = draws.t[100:].sort().values
-    torch.testing.assert_close(rest, torch.linspace(0, 1, 300).double(), atol=0.1, rtol=0)
+@pytest.mark.parametrize(("options", "pure"), [({}, 100), ({"pure_noise": 0.7}, 280)])
+def test_a_share_is_pure_noise_and_the_rest_at_all_times(
+    options: dict[str, float], pure: int
+) -> None:
+    draws = draw(AdversarialTuning(critic=Slope(), **options), 400)
+    assert (draws.t == 1).sum() == pure
+    rest = draws.t[pure:].sort().values
+    expected = torch.linspace(0, 1, 400 - pure).double()
+    torch.testing.assert_close(rest, expected, atol=0.1, rtol=0)
+
+
+def test_all_may_be_pure_noise() -> None:
+    assert (draw(AdversarialTuning(critic=Slope(), pure_noise=1.0), 400).t == 1).all()
 
 
 @pytest.mark.parametrize("rows", [slice(2, 8), torch.tensor([8, 9, 0, 1])], ids=["slice", "rows"])

@@ -18,10 +18,10 @@ from mezzotint.recipe.presets import as_recipe
 from mezzotint.recipe.toml import from_toml, override, to_toml
 from mezzotint.registry import OPTIMIZERS
 from mezzotint.runs.train import make_trainer, train
-from mezzotint.utils import precision
+from mezzotint.utils import measured_precision, precision
+from mezzotint.utils.measured_precision import bf16_is_faster
 from mezzotint.utils.precision import (
     Processor,
-    bf16_is_faster,
     in_precision,
     pick_precision,
     with_weights_in,
@@ -58,7 +58,7 @@ def measuring(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[float]:
     monkeypatch.setenv("MEZZOTINT_WITHOUT", "")
     monkeypatch.setenv("MEZZOTINT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(precision, "_cpu_multiplies_bf16", lambda: True)
-    monkeypatch.setattr(precision, "_measured_gain", lambda *_: gains.pop())
+    monkeypatch.setattr(measured_precision, "_measured_gain", lambda *_: gains.pop())
     return gains
 
 
@@ -213,7 +213,7 @@ def test_measuring_changes_neither_network_nor_random_numbers(what: Any) -> None
     network = network_of("lean").train()
     before = {k: v.clone() for k, v in network.state_dict().items()}
     state = torch.get_rng_state()
-    gain = precision._measured_gain(network, DATA.spec.shape, 10, what == "train")
+    gain = measured_precision._measured_gain(network, DATA.spec.shape, 10, what == "train")
     assert 0.01 < gain < 100
     assert torch.equal(torch.get_rng_state(), state)
     assert network.training
@@ -234,8 +234,8 @@ def test_the_gain_is_that_of_as_many_images_as_there_is_time_for(
         counts.append(len(inputs[0]))
         return overhead + per_image * counts[-1] * (0.5 if kind == BF16 else 1)
 
-    monkeypatch.setattr(precision, "_seconds", seconds)
-    gain = precision._measured_gain(network_of("lean"), DATA.spec.shape, 10, True)
+    monkeypatch.setattr(measured_precision, "_seconds", seconds)
+    gain = measured_precision._measured_gain(network_of("lean"), DATA.spec.shape, 10, True)
     full = overhead + per_image * images
     assert counts[-1] == images
     assert gain == pytest.approx(full / (full - per_image * images / 2))
@@ -249,8 +249,8 @@ def test_other_work_on_the_machine_does_not_change_the_gain(
     def seconds(_: nn.Module, inputs: Any, kind: torch.dtype, training: bool) -> float:
         return next(load) * (0.01 if kind == BF16 else 0.02)
 
-    monkeypatch.setattr(precision, "_seconds", seconds)
-    gain = precision._measured_gain(network_of("lean"), DATA.spec.shape, 10, True)
+    monkeypatch.setattr(measured_precision, "_seconds", seconds)
+    gain = measured_precision._measured_gain(network_of("lean"), DATA.spec.shape, 10, True)
     assert gain == pytest.approx(2)
 
 
@@ -302,8 +302,8 @@ def test_where_nothing_can_be_kept_it_is_measured_each_time(
     def full(*_: Any) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(precision, operation, full)
-    monkeypatch.setattr(precision, "whole_file", full)
+    monkeypatch.setattr(measured_precision, operation, full)
+    monkeypatch.setattr(measured_precision, "whole_file", full)
     measuring[:] = [2.0, 2.0]
     for _ in range(2):
         assert bf16_is_faster(network_of("lean"), DATA.spec.shape, 10, "train")

@@ -12,7 +12,7 @@ from mezzotint.utils import device
 
 def test_settings_are_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEZZOTINT_WITHOUT", "memory,channels-last")
-    assert [name for name in device.SETTINGS if device.wanted(name)] == [
+    assert [name for name in device.SETTINGS if device.is_enabled(name)] == [
         name for name in device.SETTINGS if name not in ("memory", "channels-last")
     ]
     monkeypatch.setenv("MEZZOTINT_WITHOUT", "memory,threads")

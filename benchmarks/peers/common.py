@@ -1,17 +1,20 @@
 """What every peer script shares: the command line, MNIST, the clock and the result.
 
-``python PEER.py --mnist FOLDER --seconds S --images N --out samples.npz`` trains a peer for S
-seconds, counted from its first training step, then draws N images. The .npz holds ``images``
-uint8 (n, 1, 28, 28) and, where the peer is conditional, ``labels`` int64 (n,): 0 to 9 in turn.
-One JSON line on standard output says what was done. Each peer has an environment of its own
+``python PEER.py --mnist FOLDER --seconds 300 1200 --images N --out FOLDER`` trains a peer for the longest
+of the budgets, counted from its first training step. At the end of each budget the clock stands still
+while N images are drawn with each sampler and guidance that is tried. Their .npz holds ``images`` uint8
+(n, 1, 28, 28) and, where the peer is conditional, ``labels`` int64 (n,): 0 to 9 in turn. One line of JSON
+on standard output for each budget says what was done. Each peer has an environment of its own
 (``requirements/``): nothing but numpy, torch and the peer is imported here.
 """
 
 import argparse
 import gzip
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,16 +32,19 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     """The options of every peer script."""
     options = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     options.add_argument("--mnist", type=Path, required=True, help="folder of MNIST's four .gz")
-    options.add_argument("--seconds", type=float, required=True, help="wall clock of training")
-    options.add_argument("--images", type=int, required=True, help="how many to draw")
-    options.add_argument("--out", type=Path, required=True, help="the .npz to write")
+    options.add_argument(
+        "--seconds", type=float, nargs="+", required=True, help="budgets of training"
+    )
+    options.add_argument(
+        "--images", type=int, required=True, help="how many to draw with each sampler"
+    )
+    options.add_argument("--out", type=Path, required=True, help="the folder for them")
     options.add_argument("--threads", type=int, default=2)
-    options.add_argument("--batch-sampling", type=int, default=64)
     options.add_argument(
         "--sample-seconds",
         type=float,
         default=120,
-        help="no batch is begun after this long; the first one always ends",
+        help="for each sampler; no batch is begun after this long, but the first one always ends",
     )
     options.add_argument("--seed", type=int, default=0)
     return options
@@ -86,34 +92,64 @@ def with_flops(call: Callable[[], Result]) -> tuple[Result, int]:
     return result, counter.get_total_flops()
 
 
-def train(step: Callable[[float], int], seconds: float) -> dict[str, float]:
-    """Call ``step(share of the time spent)``, which returns how many images it took, until
-    ``seconds`` are over; the step under way then is finished and counted."""
+@dataclass(frozen=True)
+class Sampling:
+    """A sampler and its settings, for a trained peer.
+
+    ``draw`` maps labels (n,) to images (n, 1, h, w) in [-1, 1]. ``evaluations`` of the network are for one
+    image, those that guidance adds included. ``batch`` images are drawn at a time.
+    """
+
+    sampler: str
+    evaluations: int
+    draw: Callable[[Tensor], Tensor]
+    guidance: float = 1.0
+    batch: int = 64
+
+
+def train(
+    step: Callable[[], int], budgets: list[float]
+) -> Iterator[tuple[float, dict[str, float]]]:
+    """Train by calling ``step()``, which returns how many images it took, and stop at each budget.
+
+    A step that is under way at the end of a budget is finished and counted. What happens between two
+    budgets does not count. So the training must not depend on the budget: one whose schedule has to know
+    its end runs anew for each.
+
+    Yields:
+        A budget in seconds, and what the training has taken until then.
+    """
     images = 0
     flops_per_image = 0.0
-    start = time.perf_counter()
-    while (spent := time.perf_counter() - start) < seconds:
-        share = spent / seconds
-        if images == 0:  # the first step is counted, and stands for all
-            taken, flops = with_flops(lambda share=share: step(share))
-            flops_per_image = flops / taken
-        else:
-            taken = step(share)
-        images += taken
-    return {
-        "train_seconds": round(spent, 2),
-        "train_images": images,
-        "train_tflop": round(images * flops_per_image / 1e12, 3),
-    }
+    spent = 0.0
+    for budget in sorted(budgets):
+        start = time.perf_counter() - spent
+        while (spent := time.perf_counter() - start) < budget:
+            if images == 0:  # the first step is counted, and stands for all
+                taken, flops = with_flops(step)
+                flops_per_image = flops / taken
+            else:
+                taken = step()
+            images += taken
+        yield (
+            budget,
+            {
+                "train_seconds": round(spent, 2),
+                "train_images": images,
+                "train_tflop": round(images * flops_per_image / 1e12, 3),
+            },
+        )
 
 
-def sample(draw: Callable[[Tensor], Tensor], args: argparse.Namespace, conditional: bool) -> dict:
-    """Draw images in [-1, 1] for batches of labels, write them, and return the time they took."""
+def sample(
+    sampling: Sampling, args: argparse.Namespace, out: Path, conditional: bool
+) -> dict[str, object]:
+    """Draw images with a sampler, write them to ``out``, and return what is to be said of them."""
     labels = torch.arange(args.images) % 10
     drawn: list[Tensor] = []
     start = time.perf_counter()
-    for batch in labels.split(args.batch_sampling):
-        drawn.append(draw(batch))
+    for batch in labels.split(sampling.batch):
+        drawn.append(sampling.draw(batch))
         spent = time.perf_counter() - start
         if spent > args.sample_seconds:
             break
@@ -122,10 +158,43 @@ def sample(draw: Callable[[Tensor], Tensor], args: argparse.Namespace, condition
     images = torch.cat(drawn)[:, :, border : border + SIZE, border : border + SIZE]
     pixels = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
     held = {"labels": labels[: len(pixels)].numpy()} if conditional else {}
-    np.savez_compressed(args.out, images=pixels, **held)
-    return {"sample_seconds_per_image": round(spent / len(pixels), 5), "images": len(pixels)}
+    np.savez_compressed(out, images=pixels, **held)
+    return {
+        "sampler": sampling.sampler,
+        "guidance": sampling.guidance,
+        "evaluations": sampling.evaluations,
+        "images": len(pixels),
+        "sample_seconds_per_image": round(spent / len(pixels), 5),
+        "file": out.name,
+    }
 
 
-def report(system: str, version: str, **result: object) -> None:
-    """Print the one line of JSON."""
-    print(json.dumps({"system": system, "version": version, "torch": torch.__version__, **result}))
+def report(
+    system: str,
+    version: str,
+    budget: float,
+    trained: dict[str, float],
+    samplings: list[Sampling],
+    args: argparse.Namespace,
+    network: nn.Module,
+    note: str,
+    conditional: bool = True,
+) -> None:
+    """Draw with each sampler, and print the line of JSON of a budget."""
+    name = Path(sys.argv[0]).stem
+    draws = [
+        sample(sampling, args, args.out / f"{name}-{budget:g}-{args.seed}-{index}.npz", conditional)
+        for index, sampling in enumerate(samplings)
+    ]
+    result = {
+        "system": system,
+        "version": version,
+        "torch": torch.__version__,
+        "parameters": parameters(network),
+        "budget": budget,
+        "seed": args.seed,
+        **trained,
+        "note": note,
+        "draws": draws,
+    }
+    print(json.dumps(result), flush=True)

@@ -9,10 +9,14 @@ import itertools
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+from torch import Tensor
+
 import mezzotint
-from common import parse, parser, report, sample, with_flops
+from common import Sampling, parse, parser, report, with_flops
 from mezzotint import build
 from mezzotint.cli.refine import refined
 from mezzotint.evaluation.evaluate import evaluations
@@ -39,10 +43,10 @@ def refinement_of_the_demo() -> dict[str, float]:
 def affordable(recipe: mezzotint.Recipe, seconds: float) -> float:
     """How many times the demo's steps take so many seconds."""
     rates: list[float] = []
-    short = override(recipe, {"training": {"steps": 40, "log_every": 1}})
+    short = override(recipe, {"training": {"steps": 200, "log_every": 20}})
     trainer = make_trainer(short, build.load_data(recipe.data))
     trainer.run(log=lambda entry: rates.append(entry["images_per_second"]))
-    steps = seconds * statistics.median(rates[10:]) / recipe.training.batch
+    steps = seconds * statistics.median(rates[2:]) / recipe.training.batch
     return steps / recipe.training.steps / (1 + SECOND)
 
 
@@ -61,11 +65,10 @@ def training_flops(trained: mezzotint.Recipe, refined: mezzotint.Recipe) -> floa
     )
 
 
-def main() -> None:
-    arguments = parse(parser(__doc__))
-    prepare()
-    recipe = mezzotint.as_recipe("digits", {"seed": arguments.seed})
-    share = affordable(recipe, arguments.seconds)
+def train(seconds: float, seed: int) -> tuple[mezzotint.Model, dict[str, float]]:
+    """A model that is trained and refined within a budget, and what that has taken."""
+    recipe = mezzotint.as_recipe("digits", {"seed": seed})
+    share = affordable(recipe, seconds)
     recipe = override(recipe, {"training": {"steps": round(share * recipe.training.steps)}})
     flags = refinement_of_the_demo()
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +77,7 @@ def main() -> None:
         onward = override(
             refined(str(trained)),
             {
-                "seed": arguments.seed,
+                "seed": seed,
                 "training": {
                     "steps": round(share * flags["--steps"]),
                     "learning_rate": flags["--learning-rate"],
@@ -89,24 +92,37 @@ def main() -> None:
         model = mezzotint.load(mezzotint.train(onward, Path(folder) / "refined"))
         spent = time.perf_counter() - start
         flops = training_flops(recipe, onward)
-    seeds = itertools.count(1000 * arguments.seed)  # one for each batch
-    drawn = sample(
-        lambda labels: pixels.to_float(model.sample(labels, seed=next(seeds))),
-        arguments,
-        conditional=True,
-    )
-    report(
-        system="mezzotint digits",
-        version=mezzotint.__version__,
-        parameters=sum(p.numel() for p in model.denoiser.network.parameters()),
-        train_seconds=round(spent, 2),
-        train_images=(recipe.training.steps + onward.training.steps) * recipe.training.batch,
-        train_tflop=round(flops / 1e12, 3),
-        sampler=model.recipe.sampling.sampler,
-        evaluations=evaluations(model),
-        **drawn,
-        note=f"refined, guidance {model.recipe.sampling.guidance}",
-    )
+    steps = recipe.training.steps + onward.training.steps
+    return model, {
+        "train_seconds": round(spent, 2),
+        "train_images": steps * recipe.training.batch,
+        "train_tflop": round(flops / 1e12, 3),
+    }
+
+
+def draw(model: mezzotint.Model, seeds: Iterator[int], labels: Tensor) -> Tensor:
+    """Images in [-1, 1] of a batch of labels."""
+    return pixels.to_float(model.sample(labels, seed=next(seeds)))
+
+
+def main() -> None:
+    args = parse(parser(__doc__))
+    prepare()
+    for budget in args.seconds:
+        model, trained = train(budget, args.seed)
+        seeds = itertools.count(1000 * args.seed)  # one for each batch
+        settings = model.recipe.sampling
+        samplings = [
+            Sampling(
+                settings.sampler,
+                evaluations(model),
+                partial(draw, model, seeds),
+                settings.guidance,
+            )
+        ]
+        network = model.denoiser.network
+        release = mezzotint.__version__
+        report("mezzotint digits", release, budget, trained, samplings, args, network, "refined")
 
 
 if __name__ == "__main__":

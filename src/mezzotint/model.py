@@ -21,8 +21,9 @@ from .recipe.toml import override
 from .samplers import SamplingOptions, Step, Trajectory, denoise, make_grid, make_sampler
 from .samplers.grids import is_list
 from .utils import pixels
+from .utils.measured_precision import choose_precision
 from .utils.numbers import plain, whole_number
-from .utils.precision import choose_precision, name_of, with_weights_in
+from .utils.precision import name_of, with_weights_in
 from .utils.progress import progress as progress_bar
 from .utils.randomness import generator
 

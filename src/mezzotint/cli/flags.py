@@ -22,7 +22,7 @@ def recipe_flags(recipe: Any) -> list[inspect.Parameter]:
     Its flags are ``--section.field`` and, if no other field has it, ``--field``. Defaults are those of the
     recipe.
     """
-    taken = {"recipe", "out", "resume", "changes", "name"}
+    used_names = {"recipe", "out", "resume", "changes", "name"}
     flags = []
     for section_name in SECTIONS:
         section = getattr(recipe, section_name) if section_name else recipe
@@ -31,9 +31,9 @@ def recipe_flags(recipe: Any) -> list[inspect.Parameter]:
             if dataclasses.is_dataclass(getattr(section, field.name)):
                 continue
             names = [f"--{section_name}.{field.name}"] if section_name else []
-            if field.name not in taken:
+            if field.name not in used_names:
                 names.append(f"--{field.name.replace('_', '-')}")
-                taken.add(field.name)
+                used_names.add(field.name)
             elif not section_name:
                 continue
             if field.metadata.get("flag"):
@@ -98,7 +98,7 @@ def _flag(
 
 
 def with_flags(command: Any, flags: list[inspect.Parameter]) -> Any:
-    """``command``, whose ``**flags`` are spelt out, so that only these are taken."""
+    """``command``, whose ``**flags`` are spelt out, so that only these are used_names."""
 
     @functools.wraps(command)
     def flagged(*args: Any, **kwargs: Any) -> None:

@@ -82,10 +82,10 @@ def _show(images: "Tensor", columns: int, kind: "Kind", even: bool) -> None:
     screen = shutil.get_terminal_size()
     size = (screen.lines, screen.columns)
     height, width = images.shape[2:]
-    shown, across = fitting(len(images), columns, (height, width), kind, size, even=even)
-    if not shown:
+    indices, across = fitting(len(images), columns, (height, width), kind, size, even=even)
+    if not indices:
         return
-    grid = tile(images[shown], across)
+    grid = tile(images[indices], across)
     text = kitty_picture(grid) if kind == "kitty" else terminal_picture(grid, screen.columns, kind)
     print(text, end="")
 

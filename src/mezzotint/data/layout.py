@@ -66,9 +66,9 @@ def _splits(folder: Path, left_out: LeftOut) -> tuple[Path, Path] | None:
     for place in below:
         if (split := SPLITS.get(place.name.casefold())) is not None:
             places.setdefault(split, []).append(place)
-    for split, found in places.items():
-        if len(found) > 1 and (len(places) > 1 or len(found) == len(below)):
-            both = " and ".join(printable(place.name) for place in found)
+    for split, folders in places.items():
+        if len(folders) > 1 and (len(places) > 1 or len(folders) == len(below)):
+            both = " and ".join(printable(place.name) for place in folders)
             raise ValueError(f"{printable(str(folder))}: {both} are both the {split} split")
     if below and sum(map(len, places.values())) == len(below) and len(places) == 1:
         name = printable(below[0].name)

@@ -147,13 +147,13 @@ class Arrays:
 
     def notes(self, *names: str) -> tuple[str, ...]:
         """What is worth saying of the arrays: those taken under another name, and those not taken."""
-        taken = {name: self.name_of(name) for name in names}
+        names_in_file = {name: self.name_of(name) for name in names}
         lines = [
             f"{name} are the array {actual!r}"
-            for name, actual in taken.items()
+            for name, actual in names_in_file.items()
             if actual not in (None, name)
         ]
-        if unused := [key for key in self.content if key not in taken.values()]:
+        if unused := [key for key in self.content if key not in names_in_file.values()]:
             lines.append(f"arrays that are not used: {', '.join(unused)}")
         return tuple(lines)
 

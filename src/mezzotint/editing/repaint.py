@@ -72,8 +72,8 @@ class RePaint(Method):
                     if repeat == self.repeats - 1:
                         yield Step(x, x0, t.item())
                     mean, std = posterior(x, x0, level(t), level(s))
-                    drawn = mean + scale(std, noise()) if s > 0 else mean
-                    x = known.paste(drawn, _noised(known.images, level(s), noise))
+                    x_s = mean + scale(std, noise()) if s > 0 else mean
+                    x = known.paste(x_s, _noised(known.images, level(s), noise))
         yield Step(x, x, 0.0)
 
 

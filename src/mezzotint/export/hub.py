@@ -106,17 +106,22 @@ def push(
     prepare()
     path = find_weights(model)
     notes = _checkpoint_notes(path)
-    found, differences = _read(path, evaluation)
-    facts = [*notes, _size(found.tensors)]
+    public_model, differences = _read(path, evaluation)
+    facts = [*notes, _size(public_model.tensors)]
     card = model_card(
-        found.recipe, found.spec, found.evaluation, repo=repo, license=license, facts=facts
+        public_model.recipe,
+        public_model.spec,
+        public_model.evaluation,
+        repo=repo,
+        license=license,
+        facts=facts,
     )
     with temporary_folder(cache_entry("pushed", "model")) as folder:
-        _write(folder, found, card)
+        _write(folder, public_model, card)
         files = {file: (folder / file).stat().st_size for file in FILES if (folder / file).exists()}
         url = None
         if not dry_run:
-            title = f"{one_line(found.recipe.name)}, by mezzotint {__version__}"
+            title = f"{one_line(public_model.recipe.name)}, by mezzotint {__version__}"
             url = _send(hub, folder, repo, revision, private, token, title)
     return Shared(files, card, (*notes, *differences), url)
 
@@ -156,14 +161,14 @@ def _size(tensors: dict[str, Any]) -> str:
 
 def _read(path: Path, evaluation: Path | None) -> tuple[_Model, list[str]]:
     """A model without the paths of this machine, and what differs."""
-    tensors, own, spec = weights.read(path)
-    recipe, notes = public_recipe(own)
+    tensors, stored_recipe, spec = weights.read(path)
+    recipe, notes = public_recipe(stored_recipe)
     file = path.parent / EVALUATION if evaluation is None else evaluation.expanduser()
     of_run = (path.parent / RECIPE).is_file() and file.is_file()
     if evaluation is None and not of_run:
         return _Model(tensors, recipe, spec, None), notes
     read = evaluations.read(file)
-    _check_same_model(read, own, path, file)
+    _check_same_model(read, stored_recipe, path, file)
     document, differences = public_document(read)
     return _Model(tensors, recipe, spec, document), [*notes, *differences]
 

@@ -68,16 +68,16 @@ def export_onnx(
             does; nothing is written then.
     """
     require_onnx()
-    with whole_file(out) as path, bar("exporting", 3, unit="part") as shown:
+    with whole_file(out) as path, bar("exporting", 3, unit="part") as progress:
         _write_graph(model, path, labels)
-        shown.update()
+        progress.update()
         parameters = (
             {name for name, _ in model.denoiser.network.named_parameters()} if half else set()
         )
         _add_metadata(path, describe(model, labels), parameters)
-        shown.update()
+        progress.update()
         difference = compare(model, path, labels)
-        shown.update()
+        progress.update()
         limit = HALF_TOLERANCE if half else TOLERANCE
         if not difference <= limit:
             raise ValueError(

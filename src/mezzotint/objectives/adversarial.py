@@ -8,8 +8,8 @@ docs/mathematics.md, eq. 17)::
     generator   softplus( D(x + s n) - D(f(x_t, t) + s n') )
     critic      softplus( D(f(x_t, t) + s n') - D(x + s n) ) + gamma / 2 |grad D|^2
 
-f jumps to the end from any time of a path: from pure noise for a quarter of the images, from real images
-with noise for the others, as in sampling with several steps (Kim et al. 2024, "Consistency
+f jumps to the end from any time of a path: from pure noise for a share of the images (a quarter), from real
+images with noise for the others, as in sampling with several steps (Kim et al. 2024, "Consistency
 Trajectory Models", whose distillation has a critic too). The images of a batch are paired: a generated
 image is compared with the real image of its partner, not with the one that it was made from.
 
@@ -45,9 +45,6 @@ from .times import stratified, uniforms
 Directions = Float[Tensor, "twice_batch channels height width"]
 
 FINITE_DIFFERENCE_STEP = 0.05
-PURE_NOISE_SHARE = 0.25
-"""Share of a batch that starts from pure noise."""
-
 GENERATOR_BETAS = (0.5, 0.99)
 CRITIC_BETAS = (0.0, 0.99)
 """Betas of Adam. Network and critic change together, so past gradients carry little information."""
@@ -72,6 +69,7 @@ class AdversarialTuning(Objective[AdversarialDraws]):
         instance_noise: s, the standard deviation of the noise added to the critic's inputs.
         gradient_penalty: gamma.
         head_start: share of the run, at its beginning, in which only the critic learns.
+        pure_noise: share of a batch that starts from pure noise, as one evaluation of sampling does.
     """
 
     noises: ClassVar[int] = 5  # n of the images; of the critic's inputs, n and n'; two directions m
@@ -82,11 +80,12 @@ class AdversarialTuning(Objective[AdversarialDraws]):
     instance_noise: float = 0.4
     gradient_penalty: float = 0.005
     head_start: float = 0.6
+    pure_noise: float = 0.25
 
     def draw(
         self, count: int, schedule: Schedule, generator: torch.Generator, progress: float
     ) -> AdversarialDraws:
-        """Draw times in random order, a quarter of them 1.
+        """Draw times in random order, the share ``pure_noise`` of them 1.
 
         Args:
             count: images in the batch, over all processes; even.
@@ -104,7 +103,7 @@ class AdversarialTuning(Objective[AdversarialDraws]):
             raise ValueError(f"a batch of {count} images cannot be paired: it must be even")
         times = stratified(uniforms(count, generator))
         t = schedule.snap(times[torch.randperm(count, generator=generator)])
-        t[: round(PURE_NOISE_SHARE * count)] = 1.0
+        t[: round(self.pure_noise * count)] = 1.0
         return AdversarialDraws(t, progress < self.head_start)
 
     def loss(
@@ -209,4 +208,5 @@ def from_section(section: Any, context: Context) -> AdversarialTuning:
         instance_noise=section.instance_noise,
         gradient_penalty=section.gradient_penalty,
         head_start=section.head_start,
+        pure_noise=section.pure_noise,
     )

@@ -158,3 +158,9 @@ class AdversarialRefinement(ObjectiveSection):
     head_start: float = option(
         0.6, "share of the run in which the critic learns alone", least=0, most=1
     )
+    pure_noise: float = option(
+        0.25,
+        "share of a batch that starts from pure noise, as in sampling with one step; the rest is for several",
+        least=0,
+        most=1,
+    )

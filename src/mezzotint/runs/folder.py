@@ -62,9 +62,9 @@ class RunFolder:
         # The steps of the newest checkpoint and the newest grid of samples; for a resumed run, those that the
         # first process reads.
         self.saved_step: int | None = trainer.state.step or None
-        drawn = self.saved_step is not None and self._grid_path(self.saved_step).exists()
+        has_grid = self.saved_step is not None and self._grid_path(self.saved_step).exists()
         self.drawn_step: int | None = trainer.processes.from_main(
-            self.saved_step if drawn else None
+            self.saved_step if has_grid else None
         )
         self._metrics: MetricsLog | None = None
         self._tracker: Any = None

@@ -22,7 +22,8 @@ from ..recipe.schema import Training
 from ..registry import OPTIMIZERS
 from ..utils import pixels
 from ..utils.device import deterministic, place
-from ..utils.precision import choose_precision, in_precision
+from ..utils.measured_precision import choose_precision
+from ..utils.precision import in_precision
 from ..utils.processes import processes
 from ..utils.progress import bar
 from ..utils.randomness import Stream, derived_seed, generator
@@ -209,12 +210,12 @@ class Trainer:
         source = generator(self.seed, Stream.DRAWS, state.step, 0)
         progress = state.step / settings.steps
         draws = self.objective.draw(len(rows), self.denoiser.schedule, source, progress)
-        mine = rows_of_process(len(rows), self.objective.group, group.rank, group.count)
-        noise = self._noise(source, len(rows), mine)
+        own_rows = rows_of_process(len(rows), self.objective.group, group.rank, group.count)
+        noise = self._noise(source, len(rows), own_rows)
         # Every process draws for the whole batch and computes its part, so a step has the same images, times
         # and noise for any number of processes.
-        draws = draws.part(mine)
-        rows = rows[mine].to(self.device)
+        draws = draws.part(own_rows)
+        rows = rows[own_rows].to(self.device)
         total = torch.zeros((), device=self.device)
         parts = batch_parts(len(rows), self.objective.group, settings.accumulate)
         for part in parts:
@@ -248,14 +249,14 @@ class Trainer:
         rows = batch_indices(self.seed, self.state.images, self.settings.batch, count)
         return rows if self.rows is None else self.rows[rows]
 
-    def _noise(self, source: torch.Generator, count: int, mine: Tensor) -> Noise:
+    def _noise(self, source: torch.Generator, count: int, own_rows: Tensor) -> Noise:
         """The noise of this process's images, drawn for the whole batch, or on the device for its rows."""
         shape = (self.objective.noises, *self.images.shape[1:])
         if self.settings.draws == "cpu":
-            return torch.randn(count, *shape, generator=source)[mine]
+            return torch.randn(count, *shape, generator=source)[own_rows]
         place = (Stream.DRAWS, self.state.step, 1 + self.processes.rank)
         source = torch.Generator(self.device).manual_seed(derived_seed(self.seed, *place))
-        return torch.randn(len(mine), *shape, generator=source, device=self.device)
+        return torch.randn(len(own_rows), *shape, generator=source, device=self.device)
 
     def _update(self, loss: Tensor) -> StepResult:
         """Apply the gradients, unless something is not finite."""

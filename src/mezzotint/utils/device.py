@@ -31,7 +31,7 @@ The environment variable MEZZOTINT_WITHOUT names those to leave out, such as ``m
 of threads is torch's default, or OMP_NUM_THREADS."""
 
 
-def wanted(setting: str) -> bool:
+def is_enabled(setting: str) -> bool:
     """Whether a setting is to be made, which it is unless MEZZOTINT_WITHOUT names it.
 
     Raises:
@@ -58,9 +58,9 @@ def keep_freed_memory() -> bool:
 
 def prepare() -> None:
     """Make the ``SETTINGS`` of the process; called before training and sampling."""
-    if wanted("memory"):
+    if is_enabled("memory"):
         keep_freed_memory()
-    if wanted("denormals"):
+    if is_enabled("denormals"):
         torch.set_flush_denormal(True)
 
 
@@ -115,9 +115,9 @@ def peak_memory(device: torch.device) -> int | None:
 
 
 @contextmanager
-def deterministic(wanted: bool) -> Iterator[None]:
-    """Within the block, if ``wanted``, every operation gives the same bits each time or raises an error."""
-    if not wanted:
+def deterministic(enabled: bool) -> Iterator[None]:
+    """Within the block, if ``enabled``, every operation gives the same bits each time or raises an error."""
+    if not enabled:
         yield
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
@@ -145,6 +145,6 @@ def place(network: Network, device: torch.device) -> Network:
         The same network.
     """
     network.to(device)
-    if not wanted("channels-last"):
+    if not is_enabled("channels-last"):
         return network
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -67,19 +67,19 @@ def bundle(root: str) -> str:
         ValueError: if two modules define the same name.
     """
     modules: dict[str, _Module] = {}
-    wanted: dict[str, set[str]] = {}
+    copied_names: dict[str, set[str]] = {}
     needs: dict[str, set[str]] = {root: set()}
-    _collect(root, None, modules, wanted, needs)
+    _collect(root, None, modules, copied_names, needs)
     homes: dict[str, str] = {}
-    for module, names in wanted.items():
+    for module, names in copied_names.items():
         for name in names:
             if homes.setdefault(name, module) != module:
                 raise ValueError(f"{name} is defined in {homes[name]} and in {module}")
-    parts = [f'"""{modules[root].docstring}\n"""', _imports(modules, wanted)]
+    parts = [f'"""{modules[root].docstring}\n"""', _imports(modules, copied_names)]
     # In an order that is the same in each process, unlike that of sets.
     graph = {name: sorted(needed) for name, needed in needs.items()}
     for name in TopologicalSorter(graph).static_order():
-        parts.append(_section(modules[name], wanted[name], name == root))
+        parts.append(_section(modules[name], copied_names[name], name == root))
     return "\n\n".join(parts) + "\n"
 
 
@@ -87,7 +87,7 @@ def _collect(
     name: str,
     names: set[str] | None,
     modules: dict[str, _Module],
-    wanted: dict[str, set[str]],
+    copied_names: dict[str, set[str]],
     needs: dict[str, set[str]],
 ) -> None:
     """Add a module's definitions, and those that they use.
@@ -96,14 +96,14 @@ def _collect(
         name: of the module.
         names: of the definitions; None for all.
         modules: all modules so far, which are added to.
-        wanted: the names that are copied from each.
+        copied_names: the names that are copied from each.
         needs: the modules whose definitions each uses.
     """
     if name not in modules:
         modules[name] = _read(name)
     module = modules[name]
     by_name = {definition.name: definition for definition in module.definitions}
-    collected = wanted.setdefault(name, set())
+    collected = copied_names.setdefault(name, set())
     open_names = sorted(by_name if names is None else names)
     while open_names:
         current = open_names.pop()
@@ -115,7 +115,7 @@ def _collect(
                 open_names.append(use)
             elif use in module.internal:
                 needs.setdefault(name, set()).add(module.internal[use])
-                _collect(module.internal[use], {use}, modules, wanted, needs)
+                _collect(module.internal[use], {use}, modules, copied_names, needs)
 
 
 def _read(name: str) -> _Module:
@@ -192,12 +192,12 @@ def _without_shapes(
     return _FOR_TOOLS.sub("", b"".join(encoded).decode()).rstrip()
 
 
-def _imports(modules: dict[str, _Module], wanted: dict[str, set[str]]) -> str:
+def _imports(modules: dict[str, _Module], copied_names: dict[str, set[str]]) -> str:
     """The imports of other packages that the definitions use: the standard library, then the rest."""
     plain: set[str] = set()
     names: dict[str, set[str]] = {}
     for module in modules.values():
-        definitions = [d for d in module.definitions if d.name in wanted[module.name]]
+        definitions = [d for d in module.definitions if d.name in copied_names[module.name]]
         words = {word for d in definitions for word in re.findall(r"\w+", d.text)}
         for name, node in module.others.items():
             if name.partition(".")[0] not in words:
