@@ -51,8 +51,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def parse(options: argparse.ArgumentParser) -> argparse.Namespace:
-    """Read the command line; set the number of threads and the seed."""
+    """Read the command line; make the folder, set the number of threads and the seed."""
     args = options.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     return args
