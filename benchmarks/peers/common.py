@@ -82,8 +82,8 @@ def batches(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor,
 
 
 def parameters(network: nn.Module) -> int:
-    """How many numbers are trained."""
-    return sum(weights.numel() for weights in network.parameters() if weights.requires_grad)
+    """How many numbers a network has learned."""
+    return sum(weights.numel() for weights in network.parameters())
 
 
 def with_flops(call: Callable[[], Result]) -> tuple[Result, int]:
@@ -97,15 +97,20 @@ def with_flops(call: Callable[[], Result]) -> tuple[Result, int]:
 class Sampling:
     """A sampler and its settings, for a trained peer.
 
-    ``draw`` maps labels (n,) to images (n, 1, h, w) in [-1, 1]. ``evaluations`` of the network are for one
-    image, those that guidance adds included. ``batch`` images are drawn at a time.
+    ``draw`` maps labels (n,) to images (n, 1, h, w) in [-1, 1], ``batch`` of them at a time, by ``steps``
+    evaluations of the network, and as many without the label where there is guidance.
     """
 
     sampler: str
-    evaluations: int
+    steps: int
     draw: Callable[[Tensor], Tensor]
     guidance: float = 1.0
     batch: int = 64
+
+    @property
+    def evaluations(self) -> int:
+        """Of the network, for an image."""
+        return self.steps if self.guidance == 1 else 2 * self.steps
 
 
 def train(

@@ -57,7 +57,7 @@ def main() -> None:
         return averaged.sample(labels, cond_scale=guidance) * 2 - 1
 
     samplings = [
-        Sampling("ddim", 2 * timesteps, partial(draw, timesteps, guidance), guidance, batch)
+        Sampling("ddim", timesteps, partial(draw, timesteps, guidance), guidance, batch)
         for timesteps, guidance, batch in SAMPLINGS
     ]
     for budget, trained in train(step, args.seconds):

@@ -114,12 +114,7 @@ def main() -> None:
         )
 
     samplings = [
-        Sampling(
-            "dpm++",
-            steps if guidance == 1 else 2 * steps,
-            partial(draw, steps, guidance),
-            guidance,
-        )
+        Sampling("dpm++", steps, partial(draw, steps, guidance), guidance)
         for steps, guidance in SAMPLINGS
     ]
     for budget, trained in train(step, args.seconds):

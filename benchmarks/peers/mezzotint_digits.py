@@ -19,7 +19,6 @@ import mezzotint
 from common import Sampling, parse, parser, report, with_flops
 from mezzotint import build
 from mezzotint.cli.refine import refined
-from mezzotint.evaluation.evaluate import evaluations
 from mezzotint.recipe.toml import override
 from mezzotint.runs.initial import find_initial
 from mezzotint.runs.train import make_trainer
@@ -112,12 +111,9 @@ def main() -> None:
         model, trained = train(budget, args.seed)
         seeds = itertools.count(1000 * args.seed)  # one for each batch
         settings = model.recipe.sampling
-        samplings = [
+        samplings = [  # the sampler of the recipe evaluates the network once a step
             Sampling(
-                settings.sampler,
-                evaluations(model),
-                partial(draw, model, seeds),
-                settings.guidance,
+                settings.sampler, settings.steps, partial(draw, model, seeds), settings.guidance
             )
         ]
         network = model.denoiser.network

@@ -111,12 +111,7 @@ def main() -> None:
         return x0
 
     samplings = [
-        Sampling(
-            "accelerated, gam 1.6",
-            steps if guidance == 1 else 2 * steps,
-            partial(draw, steps, guidance),
-            guidance,
-        )
+        Sampling("accelerated, gam 1.6", steps, partial(draw, steps, guidance), guidance)
         for steps, guidance in SAMPLINGS
     ]
     for budget, trained in train(step, args.seconds):
