@@ -3,7 +3,7 @@
 ``python PEER.py --mnist FOLDER --seconds 300 1200 --images N --out FOLDER`` trains a peer for the longest
 of the budgets, counted from its first training step. At the end of each budget the clock stands still
 while N images are drawn with each sampler and guidance that is tried. Their .npz holds ``images`` uint8
-(n, 1, 28, 28) and, where the peer is conditional, ``labels`` int64 (n,): 0 to 9 in turn. One line of JSON
+(n, 1, 28, 28) and ``labels`` int64 (n,): 0 to 9 in turn. One line of JSON
 on standard output for each budget says what was done. Each peer has an environment of its own
 (``requirements/``): nothing but numpy, torch and the peer is imported here.
 """
@@ -147,9 +147,7 @@ def train(
         )
 
 
-def sample(
-    sampling: Sampling, args: argparse.Namespace, out: Path, conditional: bool
-) -> dict[str, object]:
+def sample(sampling: Sampling, args: argparse.Namespace, out: Path) -> dict[str, object]:
     """Draw images with a sampler, write them to ``out``, and return what is to be said of them."""
     labels = torch.arange(args.images) % 10
     drawn: list[Tensor] = []
@@ -163,8 +161,7 @@ def sample(
     border = (drawn[0].shape[-1] - SIZE) // 2
     images = torch.cat(drawn)[:, :, border : border + SIZE, border : border + SIZE]
     pixels = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
-    held = {"labels": labels[: len(pixels)].numpy()} if conditional else {}
-    np.savez_compressed(out, images=pixels, **held)
+    np.savez_compressed(out, images=pixels, labels=labels[: len(pixels)].numpy())
     return {
         "sampler": sampling.sampler,
         "guidance": sampling.guidance,
@@ -184,12 +181,11 @@ def report(
     args: argparse.Namespace,
     network: nn.Module,
     note: str,
-    conditional: bool = True,
 ) -> None:
     """Draw with each sampler, and print the line of JSON of a budget."""
     name = Path(sys.argv[0]).stem
     draws = [
-        sample(sampling, args, args.out / f"{name}-{budget:g}-{args.seed}-{index}.npz", conditional)
+        sample(sampling, args, args.out / f"{name}-{budget:g}-{args.seed}-{index}.npz")
         for index, sampling in enumerate(samplings)
     ]
     result = {

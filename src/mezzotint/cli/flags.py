@@ -98,7 +98,7 @@ def _flag(
 
 
 def with_flags(command: Any, flags: list[inspect.Parameter]) -> Any:
-    """``command``, whose ``**flags`` are spelt out, so that only these are used_names."""
+    """``command``, whose ``**flags`` are spelt out, so that only these are taken."""
 
     @functools.wraps(command)
     def flagged(*args: Any, **kwargs: Any) -> None:

@@ -38,7 +38,7 @@ def measure_sweep(
     floor: dict[str, float] = {}
     for value, setting in zip(values, settings, strict=True):
         result = evaluate_model(model, reference, count=count, source=source, **setting)
-        row: dict[str, Any] = {key: found[0] for key, found in result.values.items()}
+        row: dict[str, Any] = {key: statistics[0] for key, statistics in result.values.items()}
         rows.append(row | {name: value, "protocol": result.protocol})
         floor = result.floor
         print(f"{name} {value:g}: " + ", ".join(f"{key} {row[key]:.4g}" for key in measures))
