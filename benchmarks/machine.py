@@ -25,6 +25,13 @@ def peak(seconds: float = 2.0, dtype: torch.dtype = torch.float32) -> float:
     return 2 * 1024**3 / best / 1e9
 
 
+def bf16_unit() -> str:
+    """What the CPU multiplies bf16 with: AMX, AVX512_BF16, or fp32 where it has neither."""
+    if torch.cpu._is_amx_tile_supported():
+        return "AMX"
+    return "AVX512_BF16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
+
+
 def describe() -> str:
     """Processor, threads, versions and date, in a line."""
     return (

@@ -22,6 +22,20 @@ Target = tuple[str, Callable[[float, float], bool], float, float | None, str]
 AT_MOST, AT_LEAST = operator.le, operator.ge
 LIMITS = (300, 150)
 """Budgets of `make demo`'s training, in seconds."""
+ORIGINAL = "original, fp32, beside original plain, fp32"
+LEAN = "lean, bf16, beside earlier lean, fp32"
+WIDE = "lean of width 64, bf16, beside earlier lean of width 64, fp32"
+ORIGINAL_BF16 = "original, bf16, beside original, fp32"
+GAINS = {
+    "AMX": {ORIGINAL: (3, 3), LEAN: (1.8, 2), WIDE: (2.2, 2.7), ORIGINAL_BF16: (1.6, 2.5)},
+    "AVX512_BF16": {
+        ORIGINAL: (3, 3),
+        LEAN: (1.3, 1.3),
+        WIDE: (1.3, 1.3),
+        ORIGINAL_BF16: (1.3, 1.3),
+    },
+}
+"""How many times as fast a training step and a sampling step are to be, by what multiplies bf16."""
 
 
 def number(cell: str) -> float:
@@ -52,7 +66,7 @@ def _within(limit: int) -> Iterator[Target]:
     own = [
         r for r in rows if r["system"] == "mezzotint digits" and r["threads"] == "2" and r["floors"]
     ]
-    long = [row for row in own if 0.85 * limit < number(row["seconds"]) < 1.15 * limit]
+    long = [row for row in own if 0.85 * limit < number(row["seconds"]) < 1.25 * limit]
     in_time = [row for row in long if number(row["seconds"]) <= limit]
     distance = fmean(number(row["floors"]) for row in in_time) if in_time else None
     accuracy = fmean(number(row["accuracy"]) for row in in_time) if in_time else None
@@ -108,20 +122,20 @@ def few_steps() -> Iterator[Target]:
             yield f"{what}: accuracy", AT_LEAST, 0.993, accuracy, ""
 
 
-def speed() -> Iterator[Target]:
-    """Training and sampling steps, and start-up."""
-    gains = machine.read_table(machine.read_section("throughput"))
-    by_networks = {row["networks"]: row for row in gains if "networks" in row}
-    for networks, training, drawing in (
-        ("original, fp32, beside original plain, fp32", 3, 3),
-        ("lean, bf16, beside earlier lean, fp32", 1.8, 2),
-        ("lean of width 64, bf16, beside earlier lean of width 64, fp32", 2.2, 2.7),
-        ("original, bf16, beside original, fp32", 1.6, 2.5),
-    ):
-        for what, limit in (("training step", training), ("sampling step", drawing)):
-            row = by_networks.get(networks)
-            found = number(row[what]) if row else None
-            yield f"{what}: {networks}", AT_LEAST, limit, found, "times as fast"
+def steps() -> Iterator[Target]:
+    """Training and sampling steps, on CPUs that multiply bf16 with AMX or with AVX512_BF16."""
+    for unit, limits in GAINS.items():
+        gains = machine.read_table(machine.read_section(f"throughput with {unit}"))
+        by_networks = {row["networks"]: row for row in gains if "networks" in row}
+        for networks, (training, drawing) in limits.items():
+            for what, limit in (("training step", training), ("sampling step", drawing)):
+                row = by_networks.get(networks)
+                found = number(row[what]) if row else None
+                yield f"{unit}, {what}: {networks}", AT_LEAST, limit, found, "times as fast"
+
+
+def start_up() -> Iterator[Target]:
+    """What a command waits for."""
     starts = machine.read_table(machine.read_section("start-up"))
     median = {row["command"]: number(row["seconds, median"]) for row in starts}
     for command, limit in (("mezzotint sample digits 7", 3.0), ("mezzotint --help", 0.4)):
@@ -177,7 +191,7 @@ def in_words(target: Target) -> list[str]:
 
 
 def main() -> None:
-    parts = (time_to_quality, quality, few_steps, speed, on_a_gpu)
+    parts = (time_to_quality, quality, few_steps, steps, start_up, on_a_gpu)
     rows = [in_words(target) for part in parts for target in part()]
     reached = sum(row[-1] == "yes" for row in rows)
     machine.write_section(

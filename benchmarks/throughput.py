@@ -6,7 +6,8 @@ implementation of it, and each one's share of what the machine can do.
 
 The steps of one system take turns in a process, because a machine's speed changes from minute to minute;
 the peer has a process of its own, since settings of the allocator hold for a whole process. FLOPs are counted
-by torch; the peak is the best matrix product of 1024 measured in the same run.
+by torch; the peak is the best matrix product of 1024 measured in the same run. What CPUs gain by bf16 depends
+on what they multiply it with, so each kind (AMX, AVX512_BF16, neither) has a table of its own.
 """
 
 import argparse
@@ -218,9 +219,11 @@ def report(found: dict[str, Measured], peak: float, bf16_peak: float) -> None:
         + [f"{gain(found[f'{old}, {what}'], found[f'{new}, {what}']):.2f}" for what in STEPS]
         for new, old in RATIOS
     ]
+    unit = machine.bf16_unit()
     machine.write_section(
-        "throughput",
-        f"## Throughput\n\nHow many times as fast:\n\n{machine.table(['networks', *STEPS], ratios)}\n\n"
+        f"throughput with {unit}",
+        f"## Throughput with {unit}\n\n"
+        f"How many times as fast:\n\n{machine.table(['networks', *STEPS], ratios)}\n\n"
         f"{machine.table(headings, rows)}\n\n"
         f"Peaks of matrix products: {peak:.0f} GFLOP/s in fp32, {bf16_peak:.0f} in bf16. Medians; the steps"
         " of a system take turns in one process, and ratios are those of the turns; the peer is in a process"
