@@ -223,7 +223,7 @@ def test_measuring_changes_neither_network_nor_random_numbers(what: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("overhead", "per_image", "images"), [(0.005, 0.0005, 64), (0.0, 0.02, 8), (0.0, 1.0, 1)]
+    ("overhead", "per_image", "images"), [(0.005, 0.0005, 64), (0.0, 0.02, 8), (0.0, 1.0, 2)]
 )
 def test_the_gain_is_that_of_as_many_images_as_there_is_time_for(
     overhead: float, per_image: float, images: int, monkeypatch: pytest.MonkeyPatch
@@ -277,6 +277,74 @@ def test_a_machine_is_measured_once_for_each_network_and_number_of_threads(
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     bf16_is_faster(network, DATA.spec.shape, 10, "train")
     assert measuring == []
+
+
+@pytest.mark.parametrize("options", [{"heads": 2}, {"groups": 2}, {"blocks": 3}])
+def test_networks_with_equal_shapes_of_weights_are_measured_each(
+    options: dict[str, int], measuring: list[float]
+) -> None:
+    measuring[:] = [1.0, 2.0]
+    assert bf16_is_faster(network_of("lean", heads=4), DATA.spec.shape, 10, "train")
+    assert not bf16_is_faster(
+        network_of("lean", **{"heads": 4, **options}), DATA.spec.shape, 10, "train"
+    )
+
+
+def test_where_in_memory_a_network_lies_does_not_matter(measuring: list[float]) -> None:
+    class Described(nn.Linear):
+        def extra_repr(self) -> str:
+            return str(object())
+
+    assert bf16_is_faster(Described(2, 2), DATA.spec.shape, 10, "train")
+    assert bf16_is_faster(Described(2, 2), DATA.spec.shape, 10, "train")
+    assert measuring == []
+
+
+class OfImages(nn.Module):
+    """A network of someone else: a function of flattened images."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor, steps: Tensor, labels: Tensor | None) -> Tensor:
+        output: Tensor = self.inner(x.flatten(1))
+        return output.view_as(x)
+
+
+def test_a_network_that_needs_several_images_at_once_is_measured() -> None:
+    """In training, batch norm refuses a single value for each channel."""
+    pixels = torch.Size(DATA.spec.shape).numel()
+    network = OfImages(nn.Sequential(nn.Linear(pixels, pixels), nn.BatchNorm1d(pixels))).train()
+    assert 0.01 < measured_precision._measured_gain(network, DATA.spec.shape, 10, True) < 100
+
+
+class Scattered(nn.Linear):
+    """A layer that adds its results to fp32 numbers in place, which takes no others."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = torch.arange(len(x))
+        return torch.zeros_like(x).index_add(0, rows, super().forward(x))
+
+
+@pytest.mark.parametrize("what", ["train", "sample"])
+def test_a_network_that_does_not_compute_in_bf16_stays_in_fp32(
+    what: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MEZZOTINT_CACHE", str(tmp_path / "cache"))
+    network = OfImages(Scattered(16, 16))
+    with in_precision(CPU, BF16), pytest.raises(RuntimeError, match="BFloat16"):
+        network(normal(2, 1, 4, 4), None, None)
+    assert not bf16_is_faster(network, (1, 4, 4), 10, what)
+    message = capfd.readouterr().err
+    assert "this network does not compute in bf16" in message
+    assert "BFloat16" in message
+    assert "times as fast" not in message
+    assert not bf16_is_faster(network, (1, 4, 4), 10, what)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"gain": "much"}', '{"gain": NaN}', "[]"])

@@ -80,6 +80,10 @@ class Attention(nn.Module):
         self.input_to_qkv = nn.Conv2d(channels, 3 * heads * head_width, 1, bias=False)
         self.to_output = nn.Conv2d(heads * head_width, channels, 1)
 
+    def extra_repr(self) -> str:
+        """What no layer inside says."""
+        return f"heads={self.heads}"
+
     def forward(self, x: Features) -> Features:
         """Let the pixels of ``x`` (batch, channels, height, width) attend to each other."""
         batch, _, height, width = x.shape

@@ -8,6 +8,7 @@ import copy
 import hashlib
 import json
 import math
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -37,6 +38,9 @@ image must not.
 
 SECONDS = 0.5
 """How long both are measured, about; a single evaluation of a large network may take longer."""
+
+FEWEST_IMAGES = 2
+"""The fewest images at once in the measurement. In training, batch norm may refuse a single one."""
 
 MOST_IMAGES = 64
 """The most images at once in the measurement: as many as in a batch. With fewer, bf16 gains less."""
@@ -107,7 +111,7 @@ def _fingerprint(network: nn.Module, shape: tuple[int, int, int], what: str) -> 
         cpu_name(),
         torch.__version__,
         torch.get_num_threads(),
-        type(network).__qualname__,
+        re.sub(r" at 0x[0-9a-f]+", "", repr(network)),
         [list(p.shape) for p in network.parameters()],
         shape,
         what,
@@ -128,7 +132,8 @@ def _kept(file: Path) -> float | None:
 def _keep(file: Path, gain: float, what: str) -> None:
     """Keep a gain for the next time. A cache that cannot be written is none."""
     verdict = "it is used" if gain >= LEAST_GAIN[what] else "it is not used"
-    warn(f"measured once: bf16 is {gain:.2f} times as fast as fp32 to {what} here: {verdict}")
+    if gain:
+        warn(f"measured once: bf16 is {gain:.2f} times as fast as fp32 to {what} here: {verdict}")
     content = {
         "gain": gain,
         "to": what,
@@ -146,17 +151,26 @@ def _keep(file: Path, gain: float, what: str) -> None:
 def _measured_gain(
     network: nn.Module, shape: tuple[int, int, int], classes: int, training: bool
 ) -> float:
-    """Seconds in fp32 by seconds in bf16, taking turns; the least of each, for other work only adds."""
+    """Seconds in fp32 by seconds in bf16, taking turns; the least of each, for other work only adds.
+
+    0 if the network does not compute in bf16.
+    """
     network = copy.deepcopy(network).requires_grad_(training)
     halved = network if training else with_weights_in(network, torch.bfloat16)
     inputs = _affordable_inputs(network, shape, classes, training)
+    try:
+        _seconds(halved, inputs, torch.bfloat16, training)
+    except Exception as error:  # a network of someone else may raise anything
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        warn(f"this network does not compute in bf16 ({reason}): fp32 is used")
+        return 0.0
     pairs: list[tuple[float, float]] = []
     end = time.perf_counter() + SECONDS
     while len(pairs) < 3 or time.perf_counter() < end:
         full = _seconds(network, inputs, torch.float32, training)
         half = _seconds(halved, inputs, torch.bfloat16, training)
         pairs.append((full, half))
-    full_times, half_times = zip(*pairs[1:], strict=True)  # the first ones wait for kernels
+    full_times, half_times = zip(*pairs[1:], strict=True)  # the first ones may wait for kernels
     return min(full_times) / min(half_times)
 
 
@@ -164,7 +178,7 @@ def _affordable_inputs(
     network: nn.Module, shape: tuple[int, int, int], classes: int, training: bool
 ) -> Inputs:
     """As many images, up to MOST_IMAGES, as are evaluated in a part of SECONDS."""
-    count = 1
+    count = FEWEST_IMAGES
     inputs = _inputs(shape, count, classes)
     _seconds(network, inputs, torch.float32, training)  # waits for kernels
     while count < MOST_IMAGES:
