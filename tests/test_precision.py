@@ -172,6 +172,23 @@ def test_images_in_bf16_are_near_those_in_fp32_and_leave_the_model_alone(tmp_pat
         assert torch.equal(value, before[name])
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_network_that_was_changed_is_sampled_from_as_it_is(
+    precision: str, tmp_path: Path
+) -> None:
+    run = train(tiny_recipe(training={"steps": 8}), tmp_path / "run")
+    model, other = load(run), load(run)
+    labels = [0, 1, 2]
+    before = model.sample(labels, precision=precision)
+    for changed in (model, other):
+        with torch.no_grad():
+            for k, tensor in enumerate(changed.denoiser.network.state_dict().values()):
+                tensor.add_(0.1 * normal(*tensor.shape, seed=k))
+    after = model.sample(labels, precision=precision)
+    assert not torch.equal(before, after)
+    assert torch.equal(after, other.sample(labels, precision=precision))
+
+
 # What "auto" means.
 
 PROCESSORS = {

@@ -7,7 +7,7 @@ from itertools import chain
 
 import torch
 from jaxtyping import Int64
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from .data import ImageSpec, check_labels
@@ -23,7 +23,7 @@ from .samplers.grids import is_list
 from .utils import pixels
 from .utils.measured_precision import choose_precision
 from .utils.numbers import plain, whole_number
-from .utils.precision import name_of, with_weights_in
+from .utils.precision import copy_weights, name_of, with_weights_in
 from .utils.progress import progress as progress_bar
 from .utils.randomness import generator
 
@@ -187,9 +187,14 @@ class Model(Editor):
         return sampling
 
     @cached_property
+    def _bf16_network(self) -> nn.Module:
+        """The network with the weights of products and convolutions in bf16."""
+        return with_weights_in(self.denoiser.network, torch.bfloat16)
+
     def _bf16_denoiser(self) -> NetworkDenoiser:
-        """The denoiser with the weights of products and convolutions in bf16."""
-        network = with_weights_in(self.denoiser.network, torch.bfloat16)
+        """The denoiser in bf16, with the weights that the network has now: it may have been trained since."""
+        network = self._bf16_network
+        copy_weights(self.denoiser.network, network)
         return replace(self.denoiser, network=network, precision=torch.bfloat16)
 
     @cached_property
@@ -207,7 +212,7 @@ class Model(Editor):
     def plan(self, sampling: Sampling) -> Plan:
         """The parts of sampling, from checked options: guided denoiser, sampler and grid."""
         halved = self.precision(sampling) == "bf16"
-        denoiser = self._bf16_denoiser if halved else self.denoiser
+        denoiser = self._bf16_denoiser() if halved else self.denoiser
         return Plan(
             Guided(denoiser, sampling.guidance, sampling.interval),
             make_sampler(sampling.sampler),

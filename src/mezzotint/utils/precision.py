@@ -115,3 +115,12 @@ def with_weights_in(network: nn.Module, precision: torch.dtype) -> nn.Module:
         if type(module) in (nn.Conv2d, nn.ConvTranspose2d, nn.Linear):
             module.to(precision)
     return network
+
+
+def copy_weights(network: nn.Module, into: nn.Module) -> None:
+    """Give a copy of a network, whatever its number types, the parameters and buffers of the network."""
+    with torch.no_grad():
+        for parameter, copied in zip(network.parameters(), into.parameters(), strict=True):
+            copied.copy_(parameter)
+        for buffer, copied in zip(network.buffers(), into.buffers(), strict=True):
+            copied.copy_(buffer)
