@@ -110,7 +110,7 @@ def test_the_penalty_is_the_slope_at_real_and_at_generated_images() -> None:
     weight = critic.weight.detach()
     *_, one, other = noise(20_000).unbind(1)
     with torch.no_grad():
-        found = objective._critic_loss(x0, x0, None, torch.cat([one, other])).mean()
+        found = objective._critic_loss(x0, x0, None, None, torch.cat([one, other])).mean()
     apart = (x0 - partners(x0)).flatten(1) @ weight
     expected = F.softplus(apart).mean() + 0.3 / 2 * 2 * weight.square().sum()
     assert found.item() == pytest.approx(expected.item(), rel=0.03)
@@ -160,7 +160,9 @@ def test_the_loss_of_a_batch_is_that_of_its_parts_in_whole_pairs(
     classes: int, progress: float
 ) -> None:
     torch.manual_seed(0)
-    objective = AdversarialTuning(critic=Curved(), gradient_penalty=0.3)
+    objective = AdversarialTuning(
+        critic=Curved(), gradient_penalty=0.3, classes=classes, wrong_labels=0.5
+    )
     denoiser = NetworkDenoiser(Shift(), FLOW, PARAMETRIZATIONS["x0"])
     draws, x0, eps = draw(objective, 12, progress), images(12), noise(12)
     labels = torch.arange(12) % 10 if classes else None
@@ -191,6 +193,67 @@ def test_each_of_the_five_noises_matters(progress: float) -> None:
         changed[:, k] *= -1
         other = objective.loss(denoiser, images(4), None, draws, changed)
         assert (other != losses).all(), k
+
+
+class Recorder(Curved):
+    """A critic that keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Tensor, Tensor | None]] = []
+
+    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        self.calls.append((x.detach().clone(), labels))
+        return super().forward(x, labels)
+
+
+def test_a_share_of_what_the_critic_is_to_refuse_is_real_with_a_wrong_label() -> None:
+    torch.manual_seed(0)
+    critic, count = Recorder(), 4000
+    objective = AdversarialTuning(
+        critic=critic, classes=10, wrong_labels=0.3, instance_noise=0.4, gradient_penalty=0.0
+    )
+    denoiser = NetworkDenoiser(Shift(), FLOW, PARAMETRIZATIONS["x0"])
+    x0, eps, labels = images(count), noise(count), torch.arange(count) % 10
+    draws = draw(objective, count, progress=0.9)
+    objective.loss(denoiser, x0, labels, draws, eps)
+    of_the_critic, real_again, of_the_generator = critic.calls
+    assert of_the_critic[1] is not None
+    real, negative, *_ = of_the_critic[0].chunk(4)
+    real_labels, negative_labels, *_ = of_the_critic[1].chunk(4)
+    assert torch.equal(real, x0 + 0.4 * eps[:, 1])
+    assert torch.equal(real_labels, labels)
+    wrong = negative_labels != labels
+    assert wrong.double().mean().item() == pytest.approx(0.3, abs=0.03)
+    assert torch.equal(negative[wrong], real[wrong])
+    generated = diffuse(x0, eps[:, 0], FLOW.level(draws.t)) + 0.1 + 0.4 * eps[:, 2]
+    torch.testing.assert_close(negative[~wrong], generated[~wrong])
+    shifts = torch.bincount((negative_labels - labels)[wrong] % 10, minlength=10)
+    assert shifts[1:].min() > 0.7 * shifts[1:].double().mean()
+    # What teaches the generator is as without wrong labels.
+    torch.testing.assert_close(of_the_generator[0], generated)
+    assert torch.equal(real_again[0], real)
+    assert of_the_generator[1] is labels
+    assert real_again[1] is labels
+
+
+def test_without_wrong_labels_draws_and_noise_are_what_they_were() -> None:
+    one, other = (torch.Generator().manual_seed(3) for _ in range(2))
+    AdversarialTuning(critic=Slope()).draw(8, FLOW, one, 0.5)
+    torch.rand(8, generator=other, dtype=torch.float64)
+    torch.randperm(8, generator=other)
+    assert torch.equal(torch.rand(4, generator=one), torch.rand(4, generator=other))
+
+
+@pytest.mark.parametrize("classes", [0, 1])
+def test_with_fewer_than_two_classes_no_label_is_wrong(classes: int) -> None:
+    recipe = adversarial_recipe()
+    data = tiny_data(classes=classes)
+    section = replace(recipe.objective, wrong_labels=0.5)
+    initial = build.new_denoiser(recipe, data.spec)
+    objective = build.make_objective(section, data.spec, initial=initial)
+    assert isinstance(objective, AdversarialTuning)
+    assert objective.wrong_labels == 0
 
 
 @pytest.mark.parametrize("count", [1, 7])

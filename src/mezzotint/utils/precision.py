@@ -10,6 +10,7 @@ import platform
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -119,8 +120,10 @@ def with_weights_in(network: nn.Module, precision: torch.dtype) -> nn.Module:
 
 def copy_weights(network: nn.Module, into: nn.Module) -> None:
     """Give a copy of a network, whatever its number types, the parameters and buffers of the network."""
+    pairs = chain(
+        zip(network.parameters(), into.parameters(), strict=True),
+        zip(network.buffers(), into.buffers(), strict=True),
+    )
     with torch.no_grad():
-        for parameter, copied in zip(network.parameters(), into.parameters(), strict=True):
-            copied.copy_(parameter)
-        for buffer, copied in zip(network.buffers(), into.buffers(), strict=True):
-            copied.copy_(buffer)
+        for tensor, copied in pairs:
+            copied.copy_(tensor)
