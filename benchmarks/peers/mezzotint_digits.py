@@ -1,7 +1,8 @@
 """What `make demo` does, scaled to the budget: the recipe ``digits``, then a short refinement.
 
-Its schedules have to know their end before they begin, so the speed of some steps decides how many
-there will be; those are not kept, and not counted. All else is: sample grids, checkpoints, and drawing
+Schedules have to know their end before they begin, so the speed of some steps decides how many there
+will be; those are not kept, and not counted. The refinement gets what the training has left of the
+budget, at the speed that the training had. All else is counted: sample grids, checkpoints, and drawing
 the images that the model is refined against (of FLOPs, only those of sample grids are left out).
 """
 
@@ -73,6 +74,8 @@ def train(seconds: float, seed: int) -> tuple[mezzotint.Model, dict[str, float]]
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         trained = mezzotint.train(recipe, Path(folder) / "trained")
+        first = time.perf_counter() - start
+        share *= max(0.1, seconds / first - 1) / SECOND
         onward = override(
             refined(str(trained)),
             {

@@ -40,7 +40,7 @@ from ..diffusion.schedules import Schedule
 from ..nets import Critic
 from ..utils.randomness import Stream, seeded
 from .base import Context, Draws, Noise, Objective
-from .times import stratified, uniforms
+from .times import Uniforms, stratified, uniforms
 
 Directions = Float[Tensor, "twice_batch channels height width"]
 
@@ -52,9 +52,18 @@ CRITIC_BETAS = (0.0, 0.99)
 
 @dataclass(frozen=True)
 class AdversarialDraws(Draws):
-    """Random times, and ``critic_only``: whether only the critic learns."""
+    """Draws of images, and of what the critic is given in the place of some generated ones.
+
+    Args:
+        critic_only: whether only the critic learns.
+        wrong_label_u: uniform numbers (batch,) in [0, 1); if one is below
+            ``AdversarialTuning.wrong_labels``, the critic is given a real image with a wrong label.
+        shift_u: uniform numbers (batch,) in [0, 1), which choose that label.
+    """
 
     critic_only: bool
+    wrong_label_u: Uniforms
+    shift_u: Uniforms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +79,9 @@ class AdversarialTuning(Objective[AdversarialDraws]):
         gradient_penalty: gamma.
         head_start: share of the run, at its beginning, in which only the critic learns.
         pure_noise: share of a batch that starts from pure noise, as one evaluation of sampling does.
+        classes: number of classes; 0 for none.
+        wrong_labels: share of the generated images that, for the critic, are replaced by real ones with a
+            wrong label, so that it learns what belongs to a class. With fewer than two classes it must be 0.
     """
 
     noises: ClassVar[int] = 5  # n of the images; of the critic's inputs, n and n'; two directions m
@@ -81,6 +93,8 @@ class AdversarialTuning(Objective[AdversarialDraws]):
     gradient_penalty: float = 0.005
     head_start: float = 0.6
     pure_noise: float = 0.25
+    classes: int = 0
+    wrong_labels: float = 0.0
 
     def draw(
         self, count: int, schedule: Schedule, generator: torch.Generator, progress: float
@@ -104,7 +118,10 @@ class AdversarialTuning(Objective[AdversarialDraws]):
         times = stratified(uniforms(count, generator))
         t = schedule.snap(times[torch.randperm(count, generator=generator)])
         t[: round(self.pure_noise * count)] = 1.0
-        return AdversarialDraws(t, progress < self.head_start)
+        # Not drawn where there is no use for them, so that such runs keep the noise that they always had.
+        u = torch.ones(2, count, dtype=torch.float64)
+        wrong_label_u, shift_u = u.uniform_(generator=generator) if self.wrong_labels else u
+        return AdversarialDraws(t, progress < self.head_start, wrong_label_u, shift_u)
 
     def loss(
         self,
@@ -133,7 +150,10 @@ class AdversarialTuning(Objective[AdversarialDraws]):
             fake = denoiser(x_t, draws.t, labels).x0
         real = x0 + self.instance_noise * real_noise
         fake = fake + self.instance_noise * fake_noise
-        critic_loss = self._critic_loss(real, fake.detach(), labels, torch.cat(directions))
+        negative, negative_labels = self._negatives(real, fake.detach(), labels, draws)
+        critic_loss = self._critic_loss(
+            real, negative, labels, negative_labels, torch.cat(directions)
+        )
         if draws.critic_only:
             return critic_loss
         with torch.no_grad():
@@ -146,19 +166,38 @@ class AdversarialTuning(Objective[AdversarialDraws]):
         scores: Tensor = torch.func.functional_call(self.critic, weights, (images, labels))
         return scores
 
+    def _negatives(
+        self, real: Images, fake: Images, labels: Labels | None, draws: AdversarialDraws
+    ) -> tuple[Images, Labels | None]:
+        """What the critic is to score low: generated images, or real ones with a wrong label."""
+        if labels is None or not self.wrong_labels:
+            return fake, labels
+        # Computed on the CPU, in float64, which not every device has.
+        shift = 1 + (draws.shift_u * (self.classes - 1)).long()
+        wrong_labels = (labels + shift.to(labels.device)) % self.classes
+        use_wrong_label = (draws.wrong_label_u < self.wrong_labels).to(labels.device)
+        images = torch.where(use_wrong_label[:, None, None, None], real, fake)
+        return images, torch.where(use_wrong_label, wrong_labels, labels)
+
     def _critic_loss(
-        self, real: Images, fake: Images, labels: Labels | None, directions: Directions
+        self,
+        real: Images,
+        negative: Images,
+        labels: Labels | None,
+        negative_labels: Labels | None,
+        directions: Directions,
     ) -> Float[Tensor, " batch"]:
-        """The critic's loss, with its gradient penalty at real and at generated images."""
-        images = torch.cat([real, fake])
+        """The critic's loss, with its gradient penalty at real images and at negatives."""
+        images = torch.cat([real, negative])
         neighbours = images + FINITE_DIFFERENCE_STEP * directions
-        labels = None if labels is None else labels.repeat(4)
+        if labels is not None and negative_labels is not None:
+            labels = torch.cat([labels, negative_labels]).repeat(2)
         scores = self.critic(torch.cat([images, neighbours]), labels)
-        real_score, fake_score, near_real_score, near_fake_score = scores.chunk(4)
+        real_score, negative_score, near_real_score, near_negative_score = scores.chunk(4)
         difference = (near_real_score - real_score).square()
-        difference = difference + (near_fake_score - fake_score).square()
+        difference = difference + (near_negative_score - negative_score).square()
         penalty = self.gradient_penalty / 2 * difference / FINITE_DIFFERENCE_STEP**2
-        return F.softplus(fake_score - _swap_partners(real_score)) + penalty
+        return F.softplus(negative_score - _swap_partners(real_score)) + penalty
 
     def modules(self) -> dict[str, nn.Module]:
         """The critic, as ``critic``."""
@@ -209,4 +248,7 @@ def from_section(section: Any, context: Context) -> AdversarialTuning:
         gradient_penalty=section.gradient_penalty,
         head_start=section.head_start,
         pure_noise=section.pure_noise,
+        classes=context.classes,
+        # With a single class no label is wrong.
+        wrong_labels=section.wrong_labels if context.classes > 1 else 0.0,
     )

@@ -164,3 +164,9 @@ class AdversarialRefinement(ObjectiveSection):
         least=0,
         most=1,
     )
+    wrong_labels: float = option(
+        0.0,
+        "share of the generated images that, for the critic, are replaced by real ones under a wrong label",
+        least=0,
+        most=1,
+    )
