@@ -28,8 +28,9 @@ from mezzotint.data import ImageSpec
 from mezzotint.nets.blocks import fold_standardization
 from mezzotint.recipe.presets import as_recipe
 from mezzotint.runs.train import make_trainer
+from mezzotint.utils.cast_weights import with_weights_in
 from mezzotint.utils.device import place, prepare
-from mezzotint.utils.precision import TYPES, in_precision, with_weights_in
+from mezzotint.utils.precision import TYPES, in_precision
 
 sys.path.insert(0, str(Path(__file__).parent))
 import machine

@@ -7,7 +7,7 @@ from itertools import chain
 
 import torch
 from jaxtyping import Int64
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Unpack
 
 from .data import ImageSpec, check_labels
@@ -21,9 +21,10 @@ from .recipe.toml import override
 from .samplers import SamplingOptions, Step, Trajectory, denoise, make_grid, make_sampler
 from .samplers.grids import is_list
 from .utils import pixels
+from .utils.cast_weights import with_weights_in
 from .utils.measured_precision import choose_precision
 from .utils.numbers import plain, whole_number
-from .utils.precision import copy_weights, name_of, with_weights_in
+from .utils.precision import name_of
 from .utils.progress import progress as progress_bar
 from .utils.randomness import generator
 
@@ -186,15 +187,9 @@ class Model(Editor):
             )
         return sampling
 
-    @cached_property
-    def _bf16_network(self) -> nn.Module:
-        """The network with the weights of products and convolutions in bf16."""
-        return with_weights_in(self.denoiser.network, torch.bfloat16)
-
     def _bf16_denoiser(self) -> NetworkDenoiser:
-        """The denoiser in bf16, with the weights that the network has now: it may have been trained since."""
-        network = self._bf16_network
-        copy_weights(self.denoiser.network, network)
+        """The denoiser in bf16, with the network as it is now: it may have been changed."""
+        network = with_weights_in(self.denoiser.network, torch.bfloat16)
         return replace(self.denoiser, network=network, precision=torch.bfloat16)
 
     @cached_property
@@ -202,8 +197,11 @@ class Model(Editor):
         """The number type that ``precision = "auto"`` means: bf16 on CPUs where it is faster."""
         if self.device.type != "cpu":
             return "fp32"
-        network = self.denoiser.network
-        return name_of(choose_precision("auto", network, self.spec, self.device, "sample"))
+        denoiser = self.denoiser
+        precision = choose_precision(
+            "auto", denoiser.network, self.spec, self.device, "sample", denoiser.timesteps / 2
+        )
+        return name_of(precision)
 
     def precision(self, sampling: Sampling) -> str:
         """The name of the number type that images are sampled in; "auto" is decided here."""

@@ -76,6 +76,9 @@ def sample_distributed(
     labels = round_robin_labels(count, classes) if classes else None
     numbers = _share(count, group.rank, group.count)
     images = torch.zeros(0, *model.spec.shape, dtype=torch.uint8)
+    # Other machines may measure otherwise, and a part of the images would not be those of a single process.
+    precision = model.precision(model.sampling_options(**options)) if group.is_main else ""
+    options["precision"] = group.from_main(precision)
     if len(numbers):
         images = model.sample(
             None if labels is None else [labels[number] for number in numbers],

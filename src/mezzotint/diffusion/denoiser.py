@@ -62,6 +62,11 @@ class NetworkDenoiser:
     parametrization: Parametrization
     precision: torch.dtype = torch.float32
 
+    @property
+    def timesteps(self) -> int:
+        """T, by which times are multiplied for the network."""
+        return self.schedule.timesteps or 1000
+
     def output(
         self, x_t: Images, t: Coefficient, labels: Labels | None
     ) -> Float[Tensor, "batch channels height width"]:
@@ -75,7 +80,7 @@ class NetworkDenoiser:
         Returns:
             the output, in the shape and dtype of ``x_t``, whatever precision the network computes in.
         """
-        timestep = (t.double() * (self.schedule.timesteps or 1000)).float().to(x_t.device)
+        timestep = (t.double() * self.timesteps).float().to(x_t.device)
         with in_precision(x_t.device, self.precision):
             output: Tensor = self.network(x_t, timestep.expand(len(x_t)), labels)
         return output.to(x_t.dtype)

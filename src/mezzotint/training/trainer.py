@@ -71,7 +71,14 @@ class Trainer:
         self.processes = processes()
         self.device = self.processes.device
         self.precision = self.processes.from_main(
-            choose_precision(settings.precision, denoiser.network, self.spec, self.device, "train")
+            choose_precision(
+                settings.precision,
+                denoiser.network,
+                self.spec,
+                self.device,
+                "train",
+                denoiser.timesteps / 2,
+            )
         )
         self._check()
         self.images = data.images.to(self.device)

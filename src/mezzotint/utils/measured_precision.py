@@ -4,8 +4,8 @@ Small networks lose more by conversions between number types than they gain. Wha
 that a machine takes the same number type every time.
 """
 
-import copy
 import hashlib
+import inspect
 import json
 import math
 import re
@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from .cache import cache_entry, cache_folder
+from .cast_weights import has_plain_weights, with_weights_in
 from .console import warn
 from .files import locked, read_bytes, whole_file
 from .json_text import parse_json
-from .precision import cpu_name, in_precision, pick_precision, processor, with_weights_in
+from .precision import cpu_name, in_precision, pick_precision, processor
 
 if TYPE_CHECKING:
     from ..data.images import ImageSpec
@@ -52,6 +53,7 @@ def choose_precision(
     images: "ImageSpec",
     device: torch.device,
     what: Literal["train", "sample"],
+    timestep: float = 500.0,
 ) -> torch.dtype:
     """The number type to train a network in, or to sample from it; see :func:`pick_precision`.
 
@@ -61,16 +63,21 @@ def choose_precision(
         images: shape and classes of its images.
         device: where it will compute.
         what: what it is to do.
+        timestep: one of those that the network is called with; it is rounded up.
     """
     return pick_precision(
         name,
         processor(device),
-        lambda: bf16_is_faster(network, images.shape, len(images.classes), what),
+        lambda: bf16_is_faster(network, images.shape, len(images.classes), what, timestep),
     )
 
 
 def bf16_is_faster(
-    network: nn.Module, shape: tuple[int, int, int], classes: int, what: Literal["train", "sample"]
+    network: nn.Module,
+    shape: tuple[int, int, int],
+    classes: int,
+    what: Literal["train", "sample"],
+    timestep: float = 500.0,
 ) -> bool:
     """Whether a network is faster in bf16 than in fp32 on this CPU, by a measurement or an earlier one.
 
@@ -79,18 +86,30 @@ def bf16_is_faster(
         shape: (channels, height, width) of the images.
         classes: number of classes; 0 for no labels.
         what: what it is to do; to train, it needs gradients too.
+        timestep: one of those that the network is called with.
+
+    Returns:
+        Whether it is; False if the weights are spread over processes, or if it cannot be measured, which is
+        said and tried again the next time.
     """
+    if not has_plain_weights(network):
+        return False
     name = f"{_fingerprint(network, shape, what)}.json"
     try:
         file = cache_entry("precision", name)
-    except OSError:  # a full disk, which is said when the gain cannot be kept
+    except (OSError, ValueError):  # a full disk, which is said when the gain cannot be kept
         file = cache_folder() / "precision" / name
     gain = _kept(file)
     if gain is None:
         with _alone(file):  # other processes wait, and read what this one finds
             gain = _kept(file)
             if gain is None:
-                gain = _measured_gain(network, shape, classes, what == "train")
+                try:
+                    gain = _measured_gain(network, shape, classes, what == "train", timestep)
+                except Exception as error:  # a network of someone else may raise anything
+                    reason = str(error).partition("\n")[0] or type(error).__name__
+                    warn(f"bf16 cannot be tried with this network ({reason}): fp32 is used")
+                    return False
                 _keep(file, gain, what)
     return gain >= LEAST_GAIN[what]
 
@@ -112,12 +131,23 @@ def _fingerprint(network: nn.Module, shape: tuple[int, int, int], what: str) -> 
         torch.__version__,
         torch.get_num_threads(),
         re.sub(r" at 0x[0-9a-f]+", "", repr(network)),
+        sorted({_source(type(module)) for module in network.modules()}),
         [list(p.shape) for p in network.parameters()],
         shape,
         what,
         MOST_IMAGES,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+
+def _source(layer: type) -> str:
+    """The source of the file that defines a layer, in a notebook of the layer alone; nothing for torch's."""
+    if layer.__module__.partition(".")[0] == "torch":
+        return ""
+    for part in (inspect.getmodule(layer), layer):
+        with suppress(OSError, TypeError):
+            return inspect.getsource(part)  # type: ignore[arg-type]
+    return ""
 
 
 def _kept(file: Path) -> float | None:
@@ -132,8 +162,7 @@ def _kept(file: Path) -> float | None:
 def _keep(file: Path, gain: float, what: str) -> None:
     """Keep a gain for the next time. A cache that cannot be written is none."""
     verdict = "it is used" if gain >= LEAST_GAIN[what] else "it is not used"
-    if gain:
-        warn(f"measured once: bf16 is {gain:.2f} times as fast as fp32 to {what} here: {verdict}")
+    warn(f"measured once: bf16 is {gain:.2f} times as fast as fp32 to {what} here: {verdict}")
     content = {
         "gain": gain,
         "to": what,
@@ -149,51 +178,63 @@ def _keep(file: Path, gain: float, what: str) -> None:
 
 
 def _measured_gain(
-    network: nn.Module, shape: tuple[int, int, int], classes: int, training: bool
+    network: nn.Module,
+    shape: tuple[int, int, int],
+    classes: int,
+    training: bool,
+    timestep: float,
 ) -> float:
-    """Seconds in fp32 by seconds in bf16, taking turns; the least of each, for other work only adds.
-
-    0 if the network does not compute in bf16.
-    """
-    network = copy.deepcopy(network).requires_grad_(training)
+    """Seconds in fp32 by seconds in bf16, taking turns; the least of each, for other work only adds."""
     halved = network if training else with_weights_in(network, torch.bfloat16)
-    inputs = _affordable_inputs(network, shape, classes, training)
-    try:
-        _seconds(halved, inputs, torch.bfloat16, training)
-    except Exception as error:  # a network of someone else may raise anything
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        warn(f"this network does not compute in bf16 ({reason}): fp32 is used")
-        return 0.0
     pairs: list[tuple[float, float]] = []
-    end = time.perf_counter() + SECONDS
-    while len(pairs) < 3 or time.perf_counter() < end:
-        full = _seconds(network, inputs, torch.float32, training)
-        half = _seconds(halved, inputs, torch.bfloat16, training)
-        pairs.append((full, half))
-    full_times, half_times = zip(*pairs[1:], strict=True)  # the first ones may wait for kernels
+    with _buffers_kept(network):
+        _seconds(halved, _inputs(shape, FEWEST_IMAGES, classes, timestep), torch.bfloat16, training)
+        inputs = _affordable_inputs(network, shape, classes, training, timestep)
+        end = time.perf_counter() + SECONDS
+        while len(pairs) < 3 or time.perf_counter() < end:
+            full = _seconds(network, inputs, torch.float32, training)
+            half = _seconds(halved, inputs, torch.bfloat16, training)
+            pairs.append((full, half))
+    full_times, half_times = zip(*pairs[1:], strict=True)  # the first ones wait for kernels
     return min(full_times) / min(half_times)
 
 
+@contextmanager
+def _buffers_kept(network: nn.Module) -> Iterator[None]:
+    """After the block, buffers are what they were: averages of a batch norm move with each evaluation."""
+    before = [buffer.clone() for buffer in network.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, value in zip(network.buffers(), before, strict=True):
+            buffer.copy_(value)
+
+
 def _affordable_inputs(
-    network: nn.Module, shape: tuple[int, int, int], classes: int, training: bool
+    network: nn.Module,
+    shape: tuple[int, int, int],
+    classes: int,
+    training: bool,
+    timestep: float,
 ) -> Inputs:
     """As many images, up to MOST_IMAGES, as are evaluated in a part of SECONDS."""
     count = FEWEST_IMAGES
-    inputs = _inputs(shape, count, classes)
+    inputs = _inputs(shape, count, classes, timestep)
     _seconds(network, inputs, torch.float32, training)  # waits for kernels
     while count < MOST_IMAGES:
         if 2 * _seconds(network, inputs, torch.float32, training) > SECONDS / 2:
             break
         count *= 2
-        inputs = _inputs(shape, count, classes)
+        inputs = _inputs(shape, count, classes, timestep)
     return inputs
 
 
-def _inputs(shape: tuple[int, int, int], count: int, classes: int) -> Inputs:
+def _inputs(shape: tuple[int, int, int], count: int, classes: int, timestep: float) -> Inputs:
     """Noise, times and labels."""
     source = torch.Generator().manual_seed(0)
     labels = torch.arange(count) % classes if classes else None
-    return torch.randn(count, *shape, generator=source), torch.full((count,), 500.0), labels
+    times = torch.full((count,), float(math.ceil(timestep)))
+    return torch.randn(count, *shape, generator=source), times, labels
 
 
 def _seconds(
@@ -202,12 +243,12 @@ def _seconds(
     precision: torch.dtype,
     training: bool,
 ) -> float:
-    """Of one evaluation, with gradients if ``training``."""
+    """Of one evaluation, with gradients if ``training``, which are not kept."""
     start = time.perf_counter()
     with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(training):
         with in_precision(inputs[0].device, precision):
             output: Tensor = network(*inputs)
         if training:
-            output.float().square().mean().backward()
-            network.zero_grad()
+            weights = [weight for weight in network.parameters() if weight.requires_grad]
+            torch.autograd.grad(output.float().square().mean(), weights, allow_unused=True)
     return time.perf_counter() - start

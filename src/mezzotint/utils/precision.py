@@ -5,16 +5,13 @@ results of matrix products and convolutions. On GPUs that is a matter of the mod
 network too, so it is measured (measured_precision.py).
 """
 
-import copy
 import platform
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from .device import is_enabled
 
@@ -103,27 +100,3 @@ def in_precision(device: torch.device, precision: torch.dtype) -> AbstractContex
     if precision == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, precision)
-
-
-def with_weights_in(network: nn.Module, precision: torch.dtype) -> nn.Module:
-    """A copy of a network, with the weights of its products and convolutions in a number type.
-
-    It is for sampling, where they would be converted anew in each evaluation. Layers that compute with their
-    weights before they use them keep theirs.
-    """
-    network = copy.deepcopy(network)
-    for module in network.modules():
-        if type(module) in (nn.Conv2d, nn.ConvTranspose2d, nn.Linear):
-            module.to(precision)
-    return network
-
-
-def copy_weights(network: nn.Module, into: nn.Module) -> None:
-    """Give a copy of a network, whatever its number types, the parameters and buffers of the network."""
-    pairs = chain(
-        zip(network.parameters(), into.parameters(), strict=True),
-        zip(network.buffers(), into.buffers(), strict=True),
-    )
-    with torch.no_grad():
-        for tensor, copied in pairs:
-            copied.copy_(tensor)
