@@ -65,8 +65,11 @@ def floors(draw: Draw) -> float:
 
 
 def best(run: Run) -> Draw:
-    """The draw that came closest to real digits: the first one, where none was measured."""
-    return min(run["draws"], key=floors)
+    """The draw that came closest to real digits: the first one, where none was measured.
+
+    Fewer images make fewer floors, so draws are compared by as many images of each where those were measured.
+    """
+    return min(run["draws"], key=lambda draw: floors(draw.get("compared", draw)))
 
 
 def cost(run: Run) -> list[str]:
@@ -143,7 +146,13 @@ def authors_table(runs: list[Run]) -> str:
 
 
 def report(runs: list[Run]) -> None:
-    """Write the table into docs/benchmarks.md, and the picture beside it."""
+    """Write the table into docs/benchmarks.md, and the picture beside it.
+
+    Raises:
+        SystemExit: if there are no runs, before anything is written.
+    """
+    if not runs:
+        raise SystemExit("there is no run to report: name --systems")
     runs = sorted(runs, key=lambda run: (run["budget"], floors(best(run))))
     machines = sorted({run["machine"] for run in runs})
     headings = [
@@ -180,7 +189,8 @@ def report(runs: list[Run]) -> None:
         " Distances depend on the number of images, so floors are distances as a multiple of that of as many"
         " real digits; with few images the multiple is smaller too, so compare rows of equal number."
         " Where several samplers were tried, with and without guidance, the row has the one of fewest floors:"
-        " chosen by the measure itself, in favour of the peer.\n\n"
+        " chosen by the measure itself, in favour of the peer; in the newer runs by the first images of each,"
+        " as many as the slowest sampler drew.\n\n"
         "![quality against seconds](images/time_to_quality.png)\n\n"
         f"As long as their authors say:\n\n{authors_table(runs)}\n\n"
         "None of them publishes weights or a measure of digits, so there is nothing to put in the table"

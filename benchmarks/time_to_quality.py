@@ -13,7 +13,8 @@ mezzotint, whose schedule has to know its end, trains anew for each. Seconds are
 training step to the last, without drawing; importing is not counted, for anyone, nor is reading the data for
 peers. A peer draws with its own sampler and guidance and with others that may suit it better. What was
 measured is kept in benchmarks/results/time_to_quality; a run of the same system, budget and seed replaces
-it, and the table has all that are there, each with the sampler that came closest to real digits.
+it, and the table has all that are there, each with the sampler that came closest to real digits by as many
+images of each.
 """
 
 import argparse
@@ -33,8 +34,9 @@ from mezzotint.utils.device import prepare
 
 sys.path.insert(0, str(Path(__file__).parent))
 import machine
-from mezzotint.data.samples import read_images
+from mezzotint.data.samples import Samples, read_images
 from mezzotint.evaluation.evaluate import evaluate_images, reference_of
+from mezzotint.evaluation.measure import Reference
 from mezzotint.evaluation.requirements import TooFewImages
 from mezzotint.utils.assets import ASSETS
 from mezzotint.utils.files import whole_file
@@ -122,21 +124,41 @@ def measure(folder: Path) -> list[dict[str, Any]]:
     runs = []
     for path in sorted(folder.glob("*-*.json")):
         result = json.loads(path.read_text())
-        for drawn in result["draws"]:
-            samples = folder / drawn.get("file", "")
-            if not samples.is_file() or "floor" in drawn:
-                continue
-            images = read_images(samples, reference.test.classes)
-            try:
-                evaluated = evaluate_images(images, reference, result["system"])
-            except TooFewImages as error:
-                print(f"{result['system']} is not measured: {error}", file=sys.stderr)
-                continue
-            drawn |= {key: evaluated.values[key][0] for key in COLUMNS}
-            drawn["floor"] = {key: evaluated.floor[key] for key in COLUMNS}
-            save(path, result)
+        measure_draws(result, folder, reference)
+        save(path, result)
         runs.append(result)
     return runs
+
+
+def measure_draws(result: dict[str, Any], folder: Path, reference: Reference) -> None:
+    """Measure the draws of a run that were not measured yet, and as many images of each beside them."""
+    drawn = {
+        folder / draw["file"]: draw
+        for draw in result["draws"]
+        if "floor" not in draw and "file" in draw and (folder / draw["file"]).is_file()
+    }
+    fewest = min((draw["images"] for draw in drawn.values()), default=0)
+    for file, draw in drawn.items():
+        samples = read_images(file, reference.test.classes)
+        try:
+            draw |= measures(samples, reference, result["system"])
+            if len(samples.images) > fewest:
+                draw["compared"] = measures(first_of(samples, fewest), reference, result["system"])
+        except TooFewImages as error:
+            print(f"{result['system']} is not measured: {error}", file=sys.stderr)
+
+
+def first_of(samples: Samples, count: int) -> Samples:
+    """The first images, with their labels."""
+    labels = samples.labels
+    return Samples(samples.images[:count], None if labels is None else labels[:count])
+
+
+def measures(samples: Samples, reference: Reference, system: str) -> dict[str, Any]:
+    """The measures of the table, and what as many real digits score."""
+    evaluated = evaluate_images(samples, reference, system)
+    values = {key: evaluated.values[key][0] for key in COLUMNS}
+    return {**values, "floor": {key: evaluated.floor[key] for key in COLUMNS}}
 
 
 def main() -> None:
