@@ -18,6 +18,7 @@ from mezzotint.objectives.adversarial import AdversarialDraws, AdversarialTuning
 from mezzotint.recipe.fields import RecipeError
 from mezzotint.recipe.objectives import AdversarialRefinement
 from mezzotint.recipe.schema import Recipe
+from mezzotint.recipe.toml import override
 from mezzotint.registry import PARAMETRIZATIONS, SCHEDULES
 from mezzotint.runs.initial import InitialModel
 from mezzotint.runs.train import make_trainer
@@ -246,14 +247,19 @@ def test_without_wrong_labels_draws_and_noise_are_what_they_were() -> None:
 
 
 @pytest.mark.parametrize("classes", [0, 1])
-def test_with_fewer_than_two_classes_no_label_is_wrong(classes: int) -> None:
+def test_labels_are_not_to_be_wrong_where_none_can_be(classes: int) -> None:
     recipe = adversarial_recipe()
     data = tiny_data(classes=classes)
-    section = replace(recipe.objective, wrong_labels=0.5)
     initial = build.new_denoiser(recipe, data.spec)
-    objective = build.make_objective(section, data.spec, initial=initial)
-    assert isinstance(objective, AdversarialTuning)
-    assert objective.wrong_labels == 0
+    build.make_objective(recipe.objective, data.spec, initial=initial)
+    section = replace(recipe.objective, wrong_labels=0.5)
+    with pytest.raises(ValueError, match=r"objective\.wrong_labels = 0\.5: .* say 0"):
+        build.make_objective(section, data.spec, initial=initial)
+
+
+def test_a_critic_that_learns_alone_to_the_end_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"objective\.head_start = 1: .* less than 1"):
+        override(adversarial_recipe(), {"objective": {"head_start": 1.0}})
 
 
 @pytest.mark.parametrize("count", [1, 7])

@@ -20,6 +20,9 @@ step in a random direction::
 
     |grad D|^2  ~  (D(x + h m) - D(x))^2 / h^2,      m ~ N(0, 1), h = 0.05.
 
+A share of the generated images can be replaced, for the critic, by real ones with a wrong label (Reed et al.
+2016), so that it learns what belongs to a class.
+
 The two losses are added, and the gradient of each reaches the weights of its own network only, so that one
 backward pass and one optimizer serve both networks. For the first ``head_start`` of a run only the critic
 learns.
@@ -231,9 +234,13 @@ def from_section(section: Any, context: Context) -> AdversarialTuning:
         the objective.
 
     Raises:
-        ValueError: if there is no model to start from.
+        ValueError: if there is no model to start from, or labels are to be wrong where none can be.
     """
     context.require_initial(section.name)
+    if section.wrong_labels and context.classes < 2:
+        raise ValueError(
+            f"objective.wrong_labels = {section.wrong_labels}: without two classes no label is wrong; say 0"
+        )
     with seeded(context.seed, Stream.INIT, 1):
         critic = Critic(
             size=context.size,
@@ -249,6 +256,5 @@ def from_section(section: Any, context: Context) -> AdversarialTuning:
         head_start=section.head_start,
         pure_noise=section.pure_noise,
         classes=context.classes,
-        # With a single class no label is wrong.
-        wrong_labels=section.wrong_labels if context.classes > 1 else 0.0,
+        wrong_labels=section.wrong_labels,
     )

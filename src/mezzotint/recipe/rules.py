@@ -83,6 +83,11 @@ def check_objective(objective: Any) -> None:
         )
     if objective.name == "distillation":
         check_interval("objective.interval", objective.interval)
+    if objective.name == "adversarial" and objective.head_start == 1:
+        raise RecipeError(
+            "objective.head_start = 1: the critic would learn alone until the end, and the model nothing; say"
+            " less than 1"
+        )
     if objective.name != "denoising":
         return
     if objective.curriculum_start == 1 and objective.curriculum_until != 0.5:

@@ -77,7 +77,7 @@ def pick_precision(name: str, processor: Processor, faster: Callable[[], bool]) 
         ValueError: for fp16 on a CPU.
     """
     if name == "fp16" and processor.kind == "cpu":
-        raise ValueError("training.precision = 'fp16' needs a GPU; say fp32, bf16, or auto")
+        raise ValueError("training.precision = 'fp16' needs a GPU; say fp32 or bf16")
     if name != "auto":
         return TYPES[name]
     if not processor.bf16 or (processor.kind == "cpu" and not (is_enabled("bf16") and faster())):
