@@ -70,16 +70,15 @@ class Trainer:
         self.spec = data.spec
         self.processes = processes()
         self.device = self.processes.device
-        self.precision = self.processes.from_main(
-            choose_precision(
-                settings.precision,
-                denoiser.network,
-                self.spec,
-                self.device,
-                "train",
-                denoiser.timesteps / 2,
-            )
+        precision = choose_precision(
+            settings.precision,
+            denoiser.network,
+            self.spec,
+            self.device,
+            "train",
+            denoiser.timesteps / 2,
         )
+        self.precision = self.processes.from_main(precision)
         self._check()
         self.images = data.images.to(self.device)
         self.labels = data.labels.to(self.device) if data.classes else None
