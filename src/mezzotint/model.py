@@ -197,11 +197,7 @@ class Model(Editor):
         """The number type that ``precision = "auto"`` means: bf16 on CPUs where it is faster."""
         if self.device.type != "cpu":
             return "fp32"
-        denoiser = self.denoiser
-        precision = choose_precision(
-            "auto", denoiser.network, self.spec, self.device, "sample", denoiser.timesteps / 2
-        )
-        return name_of(precision)
+        return name_of(choose_precision("auto", self.denoiser, self.spec, self.device, "sample"))
 
     def precision(self, sampling: Sampling) -> str:
         """The name of the number type that images are sampled in; "auto" is decided here."""

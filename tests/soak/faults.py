@@ -34,8 +34,8 @@ FAULTS = [
     Fault(
         "the network is told the step before",
         "diffusion/denoiser.py",
-        "(t.double() * (self.schedule.timesteps or 1000))",
-        "(t.double() * (self.schedule.timesteps or 1000) - 1)",
+        "(t.double() * self.timesteps)",
+        "(t.double() * self.timesteps - 1)",
         ("test_guidance.py",),
     ),
     Fault(

@@ -70,15 +70,9 @@ class Trainer:
         self.spec = data.spec
         self.processes = processes()
         self.device = self.processes.device
-        precision = choose_precision(
-            settings.precision,
-            denoiser.network,
-            self.spec,
-            self.device,
-            "train",
-            denoiser.timesteps / 2,
+        self.precision = self.processes.from_main(
+            choose_precision(settings.precision, denoiser, self.spec, self.device, "train")
         )
-        self.precision = self.processes.from_main(precision)
         self._check()
         self.images = data.images.to(self.device)
         self.labels = data.labels.to(self.device) if data.classes else None

@@ -27,6 +27,7 @@ from .precision import cpu_name, in_precision, pick_precision, processor
 
 if TYPE_CHECKING:
     from ..data.images import ImageSpec
+    from ..diffusion.denoiser import NetworkDenoiser
 
 Inputs = tuple[Tensor, Tensor, Tensor | None]
 
@@ -49,26 +50,26 @@ MOST_IMAGES = 64
 
 def choose_precision(
     name: str,
-    network: nn.Module,
+    denoiser: "NetworkDenoiser",
     images: "ImageSpec",
     device: torch.device,
     what: Literal["train", "sample"],
-    timestep: float = 500.0,
 ) -> torch.dtype:
     """The number type to train a network in, or to sample from it; see :func:`pick_precision`.
 
     Args:
         name: "fp32", "bf16", "fp16" or "auto".
-        network: called as ``network(x_t, timestep, labels)``; it does not change.
+        denoiser: with the network, which does not change.
         images: shape and classes of its images.
         device: where it will compute.
         what: what it is to do.
-        timestep: one of those that the network is called with; it is rounded up.
     """
     return pick_precision(
         name,
         processor(device),
-        lambda: bf16_is_faster(network, images.shape, len(images.classes), what, timestep),
+        lambda: bf16_is_faster(
+            denoiser.network, images.shape, len(images.classes), what, denoiser.timesteps / 2
+        ),
     )
 
 
@@ -86,7 +87,7 @@ def bf16_is_faster(
         shape: (channels, height, width) of the images.
         classes: number of classes; 0 for no labels.
         what: what it is to do; to train, it needs gradients too.
-        timestep: one of those that the network is called with.
+        timestep: one of those that the network is called with; it is rounded up.
 
     Returns:
         Whether it is; False if the weights are spread over processes, or if it cannot be measured, which is
