@@ -134,7 +134,7 @@ def objectives() -> dict[str, Objective[Any]]:
         "denoising": {"weighting": "min-snr", "loss": "huber"},
         "distillation": {"teacher": "t", "guidance": 2.0},
         "refinement": {"reference": "r", "wrong_labels": 0.5},
-        "adversarial": {"reference": "r", "critic": 8, "head_start": 0.5},
+        "adversarial": {"reference": "r", "critic": 8, "head_start": 0.5, "wrong_labels": 0.5},
     }
     made = {}
     for name, section in sections.items():
