@@ -27,7 +27,7 @@ from mezzotint.utils import pixels
 from mezzotint.utils.device import prepare
 
 # What the second part takes, as a share of the first.
-SECOND = 0.3
+SECOND = 0.35
 COUNTED_SAMPLES = 100
 """Images that are drawn to count the FLOPs of one."""
 
