@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TypedDict
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from mezzotint import build
 from mezzotint.data import ImageSpec
@@ -35,6 +34,7 @@ from mezzotint.utils.precision import TYPES, in_precision
 sys.path.insert(0, str(Path(__file__).parent))
 import machine
 from peers import original_plain
+from peers.common import with_flops
 
 Call = Callable[[], object]
 CALLS = 3
@@ -138,9 +138,7 @@ def measure(cases: list[str], batches: dict[str, int], seconds: float) -> dict[s
         network, _, what = case.rpartition(", ")
         make = forward_of if what == "sampling step" else train_of
         calls[case] = make(*NETWORKS[network], batches[case])
-        with FlopCounterMode(display=False) as counter:
-            calls[case]()
-        flops = counter.get_total_flops()
+        _, flops = with_flops(calls[case])
         found[case] = {"times": [], "flops": flops, "images": batches[case]}
     end = time.perf_counter() + seconds * len(cases)
     while len(found[cases[0]]["times"]) < 2 or time.perf_counter() < end:

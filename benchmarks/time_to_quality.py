@@ -132,20 +132,22 @@ def measure(folder: Path) -> list[dict[str, Any]]:
 
 def measure_draws(result: dict[str, Any], folder: Path, reference: Reference) -> None:
     """Measure the draws of a run that were not measured yet, and as many images of each beside them."""
-    drawn = {
-        folder / draw["file"]: draw
-        for draw in result["draws"]
-        if "floor" not in draw and "file" in draw and (folder / draw["file"]).is_file()
-    }
-    fewest = min((draw["images"] for draw in drawn.values()), default=0)
-    for file, draw in drawn.items():
+    measured: list[tuple[dict[str, Any], Samples]] = []
+    for draw in result["draws"]:
+        file = folder / draw.get("file", "")
+        if "floor" in draw or not file.is_file():
+            continue
         samples = read_images(file, reference.test.classes)
         try:
             draw |= measures(samples, reference, result["system"])
-            if len(samples.images) > fewest:
-                draw["compared"] = measures(first_of(samples, fewest), reference, result["system"])
         except TooFewImages as error:
             print(f"{result['system']} is not measured: {error}", file=sys.stderr)
+            continue
+        measured.append((draw, samples))
+    fewest = min((len(samples.images) for _, samples in measured), default=0)
+    for draw, samples in measured:
+        if len(samples.images) > fewest:
+            draw["compared"] = measures(first_of(samples, fewest), reference, result["system"])
 
 
 def first_of(samples: Samples, count: int) -> Samples:

@@ -147,7 +147,7 @@ def test_a_checkpoint_takes_what_it_was_said_to_take(kind: str, work: Path) -> N
     assert forecast.cost is not None
     size = sum((newest / name).stat().st_size for name in (MODEL, STATE))
     assert forecast.disk.checkpoint == size
-    assert forecast.disk.kept == len(list((run / "checkpoints").iterdir()))
+    assert forecast.disk.checkpoint_count == len(list((run / "checkpoints").iterdir()))
     written = [p for p in run.rglob("*") if p.is_file() and p.suffix != ".png"]
     assert sum(p.stat().st_size for p in written) < forecast.disk.most + 20_000
     assert ("critic" in forecast.cost.parameters) == (kind == "adversarial")

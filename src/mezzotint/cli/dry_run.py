@@ -88,11 +88,12 @@ def _cost_lines(forecast: "Forecast", cost: "Cost") -> list[tuple[str, str]]:
 
 def _disk_lines(disk: "Disk") -> list[tuple[str, str]]:
     """How much is written, and whether there is room."""
-    number_kept = f"{disk.kept} {'is' if disk.kept == 1 else 'are'} kept"
+    number_kept = f"{disk.checkpoint_count} {'is' if disk.checkpoint_count == 1 else 'are'} kept"
     text = (
         f"checkpoints of {_megabytes(disk.checkpoint)} MB, of which {number_kept}:"
-        f" {_megabytes(disk.kept * disk.checkpoint)} MB; the run takes {_megabytes(disk.most)} MB at most,"
-        f" without pictures; {disk.place} has room for {_megabytes(disk.free)} MB"
+        f" {_megabytes(disk.checkpoint_count * disk.checkpoint)} MB; the run takes"
+        f" {_megabytes(disk.most)} MB at most, without pictures;"
+        f" {disk.place} has room for {_megabytes(disk.free)} MB"
     )
     lines = [("disk:", text)]
     if not disk.has_room:

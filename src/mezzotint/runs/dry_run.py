@@ -36,7 +36,7 @@ class Disk:
 
     Args:
         checkpoint: of one checkpoint.
-        kept: how many checkpoints are kept.
+        checkpoint_count: how many checkpoints are kept.
         most: of everything together, while a checkpoint more is written; without pictures.
         place: the folder, or the nearest one above it that is there.
         free: room there.
@@ -44,7 +44,7 @@ class Disk:
     """
 
     checkpoint: int
-    kept: int
+    checkpoint_count: int
     most: int
     place: Path
     free: int
@@ -177,7 +177,7 @@ def _disk(
     header = weights.header(recipe, trainer.spec)
     model, rest = checkpoint_size(trainer.state, header)
     saved = -(-training.steps // training.save_every) if training.save_every else 1
-    kept = min(training.keep, saved)
+    checkpoint_count = min(training.keep, saved)
     most = min(training.keep + 1, saved) * (model + rest) + model
     if initial is not None:
         most += initial.path.stat().st_size
@@ -185,4 +185,4 @@ def _disk(
             most += recipe.objective.images * math.prod(trainer.spec.shape)
     used = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if resumed else 0
     place, free = free_space(folder)
-    return Disk(model + rest, kept, most, place, free, used)
+    return Disk(model + rest, checkpoint_count, most, place, free, used)
