@@ -18,6 +18,7 @@ from tqdm import tqdm
 from mezzotint.recipe.presets import as_recipe
 from mezzotint.recipe.toml import to_toml
 from mezzotint.training.log import read_metrics
+from mezzotint.utils.files import sizes
 
 from . import report, tiny_runs
 
@@ -86,15 +87,10 @@ def read(process: int, run: Path) -> Reading | None:
     assert steps == list(range(50, 50 * len(steps) + 1, 50)), "metrics out of order"
     if not steps or not pages:  # not yet, or no more
         return None
-    sizes = {}
-    for file in run.rglob("*"):
-        try:
-            sizes[file] = file.stat().st_size
-        except OSError:  # it went just now
-            continue
-    metrics = sizes.pop(path, 0)
+    files = sizes(run)
+    metrics = files.pop(path, 0)
     memory = pages * os.sysconf("SC_PAGE_SIZE")
-    return Reading(steps[-1], memory, handles, sum(sizes.values()), metrics)
+    return Reading(steps[-1], memory, handles, sum(files.values()), metrics)
 
 
 def watch(folder: Path, steps: int, pause: float) -> tuple[list[Reading], int]:

@@ -20,6 +20,7 @@ from ..training.checkpoint import checkpoint_size
 from ..training.trainer import Trainer
 from ..utils.console import warn
 from ..utils.device import prepare
+from ..utils.files import sizes
 from ..utils.output import free_space
 from .claim import RUNS
 from .initial import InitialModel, find_initial
@@ -183,6 +184,6 @@ def _disk(
         most += initial.path.stat().st_size
         if initial.samples is not None:
             most += recipe.objective.images * math.prod(trainer.spec.shape)
-    used = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if resumed else 0
+    used = sum(sizes(folder).values()) if resumed else 0
     place, free = free_space(folder)
     return Disk(model + rest, checkpoint_count, most, place, free, used)

@@ -51,6 +51,20 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sizes(folder: Path) -> dict[Path, int]:
+    """The size of each file in a folder and below it, in bytes, while others may write and delete there.
+
+    What is deleted meanwhile is left out, as is all of a folder that does not exist.
+    """
+    found = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place, name)
+            with suppress(FileNotFoundError):
+                found[path] = path.stat().st_size
+    return found
+
+
 def _sync(path: Path) -> None:
     """Flush the content of a file or folder to the disk.
 
