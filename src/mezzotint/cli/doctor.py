@@ -9,6 +9,7 @@ from ..recipe.schema import Recipe
 from ..recipe.toml import override
 from ..utils.console import printable
 from ..utils.numbers import duration
+from .modules import loading_modules
 
 if TYPE_CHECKING:
     from ..data import ImageData
@@ -71,8 +72,9 @@ def doctor(
     }
     chosen = override(find(recipe), {"data": section})
     _files(data)
-    from .. import build
-    from ..utils.device import prepare
+    with loading_modules():
+        from .. import build
+        from ..utils.device import prepare
 
     prepare()
     train = build.load_data(chosen.data)
@@ -88,9 +90,10 @@ def _files(data: str) -> None:
     kind, _, path = data.partition(":")
     if kind != "folder":
         return
-    from ..data.folders import layout_of
-    from ..data.inspect import inspect_files
-    from ..utils.progress import progress
+    with loading_modules():
+        from ..data.folders import layout_of
+        from ..data.inspect import inspect_files
+        from ..utils.progress import progress
 
     layout = layout_of(Path(path).expanduser())
     files = [*layout.train.pictures, *layout.test.pictures]

@@ -7,6 +7,7 @@ from ..recipe.schema import Recipe
 from ..recipe.toml import differences
 from ..utils.console import printable
 from ..utils.numbers import duration
+from .modules import loading_modules
 
 if TYPE_CHECKING:
     from ..runs.dry_run import Disk, Forecast
@@ -29,8 +30,9 @@ def say_forecast(
         resume: folder of a run to resume.
         changes: whether a resumed run may differ from its recipe.
     """
-    from ..runs.dry_run import dry_run
-    from ..utils.processes import processes
+    with loading_modules():
+        from ..runs.dry_run import dry_run
+        from ..utils.processes import processes
 
     forecast = dry_run(recipe, out, resume=resume, changes=changes)
     if not processes().is_main:

@@ -7,6 +7,7 @@ from typing import Any
 from ..recipe.schema import Sampling
 from .edits import Output, draw
 from .flags import section_flags, with_flags
+from .modules import loading_modules
 
 
 def edit(
@@ -50,8 +51,9 @@ def edit(
     device
         cpu, cuda, mps, ...; the best there is if not given.
     """
-    from ..loading import load
-    from .inputs import read_image
+    with loading_modules():
+        from ..loading import load
+        from .inputs import read_image
 
     output = Output("edit", out, scale, seed, count)
     loaded = load(model, device)

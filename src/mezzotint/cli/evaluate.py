@@ -11,6 +11,7 @@ from ..recipe.toml import override
 from ..utils.output import output_folder
 from .common import set_values
 from .flags import section_flags, with_flags
+from .modules import loading_modules
 from .report import report
 from .sweep import measure_sweep, sweep_name
 
@@ -79,7 +80,8 @@ def evaluate(
     options = set_values(flags)
     if sweep is not None and (name := sweep.partition("=")[0]) in options:
         raise RecipeError(f"--{name} and --sweep {name}=...: say one or the other")
-    from ..utils.device import prepare
+    with loading_modules():
+        from ..utils.device import prepare
 
     prepare()
     what = what.expanduser()

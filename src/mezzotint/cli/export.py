@@ -7,6 +7,7 @@ from cyclopts import App
 
 from ..recipe.fields import RecipeError
 from ..utils.output import output_file, replaced_folder
+from .modules import loading_modules
 
 
 def onnx(model: Path, /, *, out: Path | None = None) -> None:
@@ -24,8 +25,9 @@ def onnx(model: Path, /, *, out: Path | None = None) -> None:
     out
         A .onnx file; named after the model if not given.
     """
-    from ..export.onnx import export_onnx, require_onnx
-    from ..loading import load
+    with loading_modules():
+        from ..export.onnx import export_onnx, require_onnx
+        from ..loading import load
 
     require_onnx()
     path = output_file(out or Path(f"{model.stem}.onnx"), (".onnx",))
@@ -46,7 +48,8 @@ def diffusers(model: Path, /, *, out: Path) -> None:
     out
         A folder, new or empty.
     """
-    from ..export.diffusers import export_diffusers
+    with loading_modules():
+        from ..export.diffusers import export_diffusers
 
     folder = replaced_folder(out)
     export_diffusers(model, folder)
@@ -74,9 +77,10 @@ def page(*models: Path, out: Path, single_file: bool = False, runtime: Path | No
     runtime
         The package onnxruntime-web as a .tgz, if it is at hand; fetched into the cache if not given.
     """
-    from ..export.onnx import require_onnx
-    from ..export.page import export_page
-    from ..loading import load, model_names
+    with loading_modules():
+        from ..export.onnx import require_onnx
+        from ..export.page import export_page
+        from ..loading import load, model_names
 
     require_onnx()
     folder = replaced_folder(out)

@@ -9,14 +9,16 @@ from ..recipe.schema import Recipe
 from ..recipe.toml import override, to_dict
 from .dry_run import say_forecast
 from .flags import nested
+from .modules import loading_modules
 from .train import run_until_stopped, say_done
 
 
 def recipe_in(model: str) -> tuple[Recipe, str]:
     """A model's recipe, and the SHA-256 of its weights."""
-    from ..loading import find_weights
-    from ..utils.files import sha256
-    from ..weights import read
+    with loading_modules():
+        from ..loading import find_weights
+        from ..utils.files import sha256
+        from ..weights import read
 
     path = find_weights(model)
     return read(path)[1], sha256(path)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..recipe.fields import RecipeError
 from ..utils.output import output_file
+from .modules import loading_modules
 
 
 def forward(
@@ -62,12 +63,13 @@ def forward(
     if any(not 0 <= time <= 1 for time in times):
         raise RecipeError(f"times = {list(times)}: each must be from 0, clean, to 1, noise")
     kind = kind_of_output()
-    import torch
+    with loading_modules():
+        import torch
 
-    from .. import build
-    from ..diffusion.process import diffuse
-    from ..utils import pixels
-    from ..utils.randomness import generator
+        from .. import build
+        from ..diffusion.process import diffuse
+        from ..utils import pixels
+        from ..utils.randomness import generator
 
     data = build.load_data(chosen.data)
     if label is None and data.classes:

@@ -13,6 +13,7 @@ from ..utils.console import warn
 from ..utils.output import output_folder
 from .common import parse_labels, set_values
 from .flags import section_flags, with_flags
+from .modules import loading_modules
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,8 +77,9 @@ def gif(
     device
         cpu, cuda, mps, ...; the best there is if not given.
     """
-    from ..loading import load
-    from ..viz.animations import check_format, frame_duration, select
+    with loading_modules():
+        from ..loading import load
+        from ..viz.animations import check_format, frame_duration, select
 
     frame_duration(fps)
     if frames < 2 or scale < 1 or hold < 0:

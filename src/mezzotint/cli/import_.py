@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..recipe.fields import RecipeError
 from ..utils.output import output_file
+from .modules import loading_modules
 
 ENDINGS = (".safetensors",)
 
@@ -28,8 +29,9 @@ def import_(checkpoint: Path, /, *, out: Path | None = None, size: int | None = 
     size
         Side of the images in pixels, which the original's checkpoint does not tell; 32 if not given.
     """
-    from ..export.diffusers import import_diffusers
-    from ..export.original import import_original
+    with loading_modules():
+        from ..export.diffusers import import_diffusers
+        from ..export.original import import_original
 
     checkpoint = checkpoint.expanduser()
     if checkpoint.is_dir():

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..recipe.toml import to_toml
+from .modules import loading_modules
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -40,8 +41,9 @@ def info(what: str, /, *, recipe: bool = False) -> None:
         text = f"# the recipe {what}\n{to_toml(find(what))}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
         return
-    from ..loading import find_weights, load
-    from ..utils.files import sha256
+    with loading_modules():
+        from ..loading import find_weights, load
+        from ..utils.files import sha256
 
     path = find_weights(Path(what))
     model = load(path, "cpu")

@@ -7,6 +7,7 @@ from typing import Any
 from ..recipe.schema import Sampling
 from .edits import Output, draw
 from .flags import section_flags, with_flags
+from .modules import loading_modules
 
 
 def inpaint(
@@ -56,8 +57,9 @@ def inpaint(
     device
         cpu, cuda, mps, ...; the best there is if not given.
     """
-    from ..loading import load
-    from .inputs import read_image, read_mask
+    with loading_modules():
+        from ..loading import load
+        from .inputs import read_image, read_mask
 
     output = Output("inpaint", out, scale, seed, count)
     loaded = load(model, device)

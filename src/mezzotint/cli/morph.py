@@ -8,6 +8,7 @@ from ..recipe.fields import RecipeError
 from ..recipe.schema import Sampling
 from .common import parse_labels, set_values
 from .flags import section_flags, with_flags
+from .modules import loading_modules
 
 
 def morph(
@@ -53,19 +54,20 @@ def morph(
     device
         cpu, cuda, mps, ...; the best there is if not given.
     """
-    import torch
+    with loading_modules():
+        import torch
 
-    from ..loading import load
-    from ..utils.classes import file_names
-    from .pictures import (
-        FILMS,
-        columns_of,
-        kind_of_output,
-        result_file,
-        write_film,
-        write_grid,
-        write_npz,
-    )
+        from ..loading import load
+        from ..utils.classes import file_names
+        from .pictures import (
+            FILMS,
+            columns_of,
+            kind_of_output,
+            result_file,
+            write_film,
+            write_grid,
+            write_npz,
+        )
 
     if scale is not None and (scale < 1 or (out is not None and out.suffix == ".npz")):
         raise RecipeError(f"scale = {scale}: pictures and films are enlarged, at least by 1")

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .modules import loading_modules
+
 
 def push(
     model: Path,
@@ -42,7 +44,8 @@ def push(
     license
         The model's licence, as the Hub names it: mit, apache-2.0, ...; none is stated if not given.
     """
-    from ..export.hub import push as push_model
+    with loading_modules():
+        from ..export.hub import push as push_model
 
     shared = push_model(
         model,

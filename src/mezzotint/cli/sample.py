@@ -11,6 +11,7 @@ from ..utils.classes import file_names
 from ..utils.output import output_file
 from .common import parse_labels, set_values
 from .flags import section_flags, with_flags
+from .modules import loading_modules
 
 ENDINGS = (".png", ".npz")
 
@@ -56,9 +57,10 @@ def sample(
     device
         cpu, cuda, mps, ...; the best there is if not given.
     """
-    from ..loading import load
-    from ..model import MOST_IMAGES
-    from .pictures import kind_of_output, write_grid, write_npz
+    with loading_modules():
+        from ..loading import load
+        from ..model import MOST_IMAGES
+        from .pictures import kind_of_output, write_grid, write_npz
 
     if not 1 <= count <= MOST_IMAGES:
         raise RecipeError(f"count = {count}: it must be from 1 to {MOST_IMAGES}")

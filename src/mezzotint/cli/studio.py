@@ -1,9 +1,9 @@
 """``mezzotint studio``."""
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from .modules import loading_modules
 
 
 def studio(
@@ -38,7 +38,7 @@ def studio(
     device
         cpu, cuda, mps, ...; the best there is if not given.
     """
-    with _nothing_collected():
+    with loading_modules():
         from ..studio.server import check_address, launch, make_server, require_studio
         from ..studio.shelf import Shelf, find_offers
         from ..utils.device import pick_device
@@ -53,16 +53,6 @@ def studio(
         address = launch(server, host, port, browser)
     print(f"{address}  (Ctrl-C ends it)", flush=True)
     server.get_blocks().block_thread()
-
-
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Without the search for garbage in the block: of the thousands of modules that it loads, all stay."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def command(tokens: Sequence[str]) -> Callable[..., None]:

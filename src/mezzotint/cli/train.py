@@ -13,6 +13,7 @@ from ..recipe.toml import from_toml, override
 from ..utils.files import read_text
 from .dry_run import say_forecast
 from .flags import nested, recipe_flags, with_flags
+from .modules import loading_modules
 
 
 def _settings(tokens: Sequence[str]) -> dict[str, str]:
@@ -44,9 +45,10 @@ def run_until_stopped(
     recipe: Recipe, out: Path | None, resume: Path | None = None, changes: str = "refuse"
 ) -> Path:
     """Train, and return the run's folder; leave with the status of a signal, or 1 on divergence."""
-    from ..runs.train import StoppedBySignal
-    from ..runs.train import train as run_training
-    from ..training.monitor import Diverged
+    with loading_modules():
+        from ..runs.train import StoppedBySignal
+        from ..runs.train import train as run_training
+        from ..training.monitor import Diverged
 
     try:
         return run_training(recipe, out, resume=resume, changes=changes)

@@ -9,6 +9,7 @@ from ..recipe.schema import Data
 from ..recipe.toml import override
 from ..utils.console import warn
 from ..utils.output import output_file
+from .modules import loading_modules
 
 if TYPE_CHECKING:
     from ..evaluation.features import Classifier
@@ -73,17 +74,18 @@ def train_classifier(
         raise RecipeError(f"out = {out}: it must be a new .safetensors file")
     if epochs < 1:
         raise RecipeError(f"epochs = {epochs}: it must be at least 1")
-    from .. import build
-    from ..evaluation.features import (
-        check_width,
-        extract_features,
-        load_classifier,
-        save_classifier,
-    )
-    from ..evaluation.train_classifier import ClassifierRecipe
-    from ..evaluation.train_classifier import train_classifier as fit
-    from ..utils.device import pick_device, prepare
-    from ..utils.precision import TYPES, is_emulated
+    with loading_modules():
+        from .. import build
+        from ..evaluation.features import (
+            check_width,
+            extract_features,
+            load_classifier,
+            save_classifier,
+        )
+        from ..evaluation.train_classifier import ClassifierRecipe
+        from ..evaluation.train_classifier import train_classifier as fit
+        from ..utils.device import pick_device, prepare
+        from ..utils.precision import TYPES, is_emulated
 
     check_width(width)
     prepare()
