@@ -40,6 +40,23 @@ def test_arithmetic_and_memory_of_a_known_computation_are_counted() -> None:
     assert count.activations == 4 * (5 * 7 + 5 * 11)  # x, and what the ReLU lets through
 
 
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_attention_is_counted(precision: torch.dtype) -> None:
+    """2 images, 3 heads, 5 queries and 9 keys, all 8 wide: two products, and five in the backward pass.
+
+    One of the five computes the weights again, which were not kept.
+    """
+    q = torch.ones(2, 3, 5, 8, dtype=precision, requires_grad=True)
+    k, v = (torch.ones(2, 3, 9, 8, dtype=precision) for _ in range(2))
+    product = 2 * 3 * 5 * 9 * 8
+    with counted() as count, torch.no_grad():
+        F.scaled_dot_product_attention(q, k, v)
+    assert count.multiply_adds == 2 * product
+    with counted() as count:
+        F.scaled_dot_product_attention(q, k, v).sum().backward()
+    assert count.multiply_adds == (2 + 5) * product
+
+
 def test_what_is_kept_for_several_backward_passes_is_the_most_of_any() -> None:
     weight = torch.ones(4, 4, requires_grad=True)
     with counted([weight]) as count:

@@ -34,7 +34,7 @@ class Cost:
     Args:
         steps: optimizer steps that are left.
         parameters: number of parameters of each network that is trained, by name.
-        multiply_adds: in a step, over all processes: those of matrix products and convolutions.
+        multiply_adds: in a step, over all processes: those of matrix products, convolutions and attention.
         seconds: for a step, without grids of samples and checkpoints.
         memory: bytes of this process for weights, gradients, moments, average, activations and images.
         peak: most bytes that the device held at once, or the process on a CPU; None if that is not known.

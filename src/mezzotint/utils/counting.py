@@ -8,7 +8,28 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+Shape = tuple[int, ...]
+
+
+def _attention(q: Shape, k: Shape, v: Shape, *_: object, **__: object) -> int:
+    """Operations of attention, from the shapes of queries, keys and values."""
+    return sdpa_flop_count(q, k, v)
+
+
+def _attention_backward(
+    gradient: Shape, q: Shape, k: Shape, v: Shape, *_: object, **__: object
+) -> int:
+    """Operations of its backward pass."""
+    return sdpa_backward_flop_count(gradient, q, k, v)
+
+
+_FOR_CPU = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
+"""Attention on CPUs, which torch's counter does not know. Without it, it would count as nothing."""
 
 
 @dataclass
@@ -37,7 +58,7 @@ def counted(weights: Iterable[Tensor] = ()) -> Iterator[Count]:
     count = Count()
     saved = _Kept(weights)
     hooks = torch.autograd.graph.saved_tensors_hooks(saved.pack, _unpack)
-    with FlopCounterMode(display=False) as counter, hooks:
+    with FlopCounterMode(display=False, custom_mapping=_FOR_CPU) as counter, hooks:
         yield count
     count.multiply_adds = int(counter.get_total_flops() // 2)
     count.activations = saved.most
