@@ -13,8 +13,11 @@ from common import tiny_data, tiny_recipe
 from mezzotint import build
 from mezzotint.diffusion.denoiser import NetworkDenoiser
 from mezzotint.diffusion.process import diffuse
-from mezzotint.nets import Critic
+from mezzotint.nets import Critic, FeatureCritic
+from mezzotint.nets.critic import Scorer
 from mezzotint.objectives.adversarial import AdversarialDraws, AdversarialTuning
+from mezzotint.objectives.base import Context
+from mezzotint.objectives.critics import features_of, make_critic
 from mezzotint.recipe.fields import RecipeError
 from mezzotint.recipe.objectives import AdversarialRefinement
 from mezzotint.recipe.schema import Recipe
@@ -25,6 +28,7 @@ from mezzotint.runs.train import make_trainer
 from mezzotint.training.trainer import Trainer
 
 FLOW = SCHEDULES["flow"]()
+FEATURES = ["own", "model"]
 
 
 class Shift(nn.Module):
@@ -294,10 +298,127 @@ def test_a_critic_answers_each_image_by_itself(size: tuple[int, int], classes: i
         assert not torch.allclose(critic(x, (labels + 1) % 10), answers)
 
 
-def adversarial_recipe(**training: Any) -> Recipe:
+def feature_critic(net: dict[str, Any], classes: int = 10, size: int = 16) -> FeatureCritic:
+    """A critic that judges by the features of a network with random weights."""
+    recipe = tiny_recipe(net=net)
+    data = tiny_data(classes=classes, size=size)
+    torch.manual_seed(0)
+    denoiser = build.new_denoiser(recipe, data.spec)
+    context = Context(classes, data.spec.size, data.spec.channels, initial=denoiser)
+    critic = make_critic(adversarial_recipe("model").objective, context)
+    assert isinstance(critic, FeatureCritic)
+    return critic
+
+
+NETS = [
+    {"name": "lean", "width": 8, "heads": 2, "groups": 2, "embedding": 16, "blocks": 1},
+    {"name": "unet", "width": 8, "depth": 2, "groups": 2, "embedding": 16},
+]
+
+
+@pytest.mark.parametrize("net", NETS, ids=lambda net: net["name"])
+@pytest.mark.parametrize("classes", [0, 10])
+@pytest.mark.parametrize("size", [16, 48])
+def test_a_critic_of_features_answers_each_image_by_itself(
+    net: dict[str, Any], classes: int, size: int
+) -> None:
+    critic = feature_critic(net, classes, size)
+    x, labels = torch.randn(4, 1, size, size), torch.tensor([0, 3, 9, 3])
+    answers = critic(x, labels if classes else None)
+    assert answers.shape == (4,)
+    assert answers.std() > 0
+    alone = critic(x[2:3], labels[2:3] if classes else None)
+    torch.testing.assert_close(alone, answers[2:3], rtol=1e-4, atol=1e-5)
+    if classes:
+        assert not torch.allclose(critic(x, (labels + 1) % 10), answers)
+
+
+@pytest.mark.parametrize("net", NETS, ids=lambda net: net["name"])
+def test_the_features_are_no_part_of_the_critic_and_lead_to_the_image(net: dict[str, Any]) -> None:
+    critic = feature_critic(net)
+    x = torch.randn(2, 1, 16, 16, requires_grad=True)
+    critic(x, torch.tensor([1, 2])).sum().backward()
+    assert x.grad is not None
+    assert (x.grad.flatten(1).norm(dim=1) > 0).all()
+    assert all(name.split(".")[0] in PARTS for name, _ in critic.named_parameters())
+    assert all(p.grad is not None for p in critic.parameters())
+
+
+PARTS = {"levels", "gather", "answer", "label"}
+
+
+class Recorded(nn.Module):
+    """A network whose only feature is what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.steps: list[Tensor] = []
+
+    def forward(self, x: Tensor, steps: Tensor, labels: Tensor | None) -> Tensor:
+        return x
+
+    def features(self, x: Tensor, steps: Tensor, labels: Tensor | None) -> tuple[Tensor]:
+        self.steps.append(steps)
+        return (x,)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "timesteps"), [("flow", None), ("linear", 1000), ("cosine", 1000), ("flow", 8)]
+)
+@pytest.mark.parametrize("noise", [0.0, 0.4, 3.0])
+def test_features_are_those_at_the_time_of_the_noise(
+    schedule: str, timesteps: int | None, noise: float
+) -> None:
+    """x + s n, scaled by alpha, is the noisy image of the time at which sigma / alpha is s."""
+    network, made = Recorded(), SCHEDULES[schedule](timesteps)
+    denoiser = NetworkDenoiser(network, made, PARAMETRIZATIONS["x0"])
+    x = torch.ones(3, 1, 2, 2)
+    (found,) = features_of(denoiser, noise)(x, None)
+    (steps,) = network.steps
+    assert steps.shape == (3,)
+    alpha = found[0, 0, 0, 0].double()
+    level = made.level(steps[0].double() / (timesteps or 1000))
+    torch.testing.assert_close(alpha, level.alpha, rtol=1e-6, atol=1e-6)
+    sigma = float(level.sigma / level.alpha)
+    before = made.level((steps[0].double() - 1).clamp(min=0) / (timesteps or 1000))
+    if timesteps is None:
+        assert sigma == pytest.approx(noise, abs=1e-6)
+    else:  # the discrete time at it or next after it
+        assert float(before.sigma / before.alpha) <= noise + 1e-6
+        assert sigma >= noise - 1e-6
+
+
+class Layered(Shift):
+    """A network of somebody's, with layers of this name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Identity()
+
+
+@pytest.mark.parametrize("network", [Shift(), Layered()], ids=["nothing", "layers"])
+def test_a_network_without_the_method_is_refused_in_words(network: nn.Module) -> None:
+    denoiser = NetworkDenoiser(network, FLOW, PARAMETRIZATIONS["x0"])
+    context = Context(10, (8, 8), 1, initial=denoiser)
+    with pytest.raises(ValueError, match=r"critic_features = 'model': .* no method features; say"):
+        make_critic(adversarial_recipe("model").objective, context)
+
+
+def test_features_that_do_not_fold_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"7x7 cannot be folded .* 3x3"):
+        FeatureCritic(lambda x, labels: [], shapes=[(4, 7, 7), (8, 3, 3)])
+
+
+def adversarial_recipe(features: str = "own", **training: Any) -> Recipe:
     return tiny_recipe(
         training={"steps": 6, "optimizer": "adam", "learning_rate": 1e-3, **training},
-        objective={"name": "adversarial", "reference": "someone", "critic": 8},
+        objective={
+            "name": "adversarial",
+            "reference": "someone",
+            "critic": 8,
+            "critic_features": features,
+        },
         sampling={"sampler": "consistency", "steps": 2, "guidance": 1.0},
     )
 
@@ -322,11 +443,14 @@ def weights(module: nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten().clone() for p in module.parameters()])
 
 
+@pytest.mark.parametrize(("features", "kind"), [("own", Critic), ("model", FeatureCritic)])
 @pytest.mark.parametrize("classes", [0, 10])
-def test_training_moves_the_critic_first_and_then_both(classes: int) -> None:
-    trainer = new_trainer(adversarial_recipe(), classes)
+def test_training_moves_the_critic_first_and_then_both(
+    classes: int, features: str, kind: type[Scorer]
+) -> None:
+    trainer = new_trainer(adversarial_recipe(features), classes)
     critic, network = trainer.state.beside["critic"], trainer.state.network
-    assert isinstance(critic, Critic)
+    assert isinstance(critic, kind)
     rates = {group["lr"] for group in trainer.state.optimizer.param_groups}
     begun = weights(network)
     for step in range(6):
@@ -347,7 +471,8 @@ def test_training_moves_the_critic_first_and_then_both(classes: int) -> None:
     assert rates == {1e-3}
 
 
-def test_training_does_not_depend_on_the_parts_a_batch_is_computed_in() -> None:
+@pytest.mark.parametrize("features", FEATURES)
+def test_training_does_not_depend_on_the_parts_a_batch_is_computed_in(features: str) -> None:
     losses, gradients = [], list[Tensor]()
 
     def remember(optimizer: torch.optim.Optimizer, *_: object) -> None:
@@ -355,7 +480,7 @@ def test_training_does_not_depend_on_the_parts_a_batch_is_computed_in() -> None:
         gradients.append(torch.cat([p.grad.flatten().clone() for p in parameters]))
 
     for accumulate in (1, 2, 3, 8):
-        trainer = new_trainer(adversarial_recipe(accumulate=accumulate))
+        trainer = new_trainer(adversarial_recipe(features, accumulate=accumulate))
         trainer.state.optimizer.register_step_pre_hook(remember)
         trainer.state.step = 4  # both learn
         losses.append(trainer.step().loss)
@@ -365,8 +490,9 @@ def test_training_does_not_depend_on_the_parts_a_batch_is_computed_in() -> None:
         torch.testing.assert_close(gradient, gradients[0], rtol=1e-4, atol=1e-6)
 
 
-def test_the_critic_is_in_the_state_and_comes_back() -> None:
-    first, second = new_trainer(adversarial_recipe()), new_trainer(adversarial_recipe())
+@pytest.mark.parametrize("features", FEATURES)
+def test_the_critic_is_in_the_state_and_comes_back(features: str) -> None:
+    first, second = (new_trainer(adversarial_recipe(features)) for _ in range(2))
     for _ in range(3):
         first.step()
     saved = {k: v.clone() for k, v in first.state.sampling_network.state_dict().items()}

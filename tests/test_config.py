@@ -52,7 +52,13 @@ REFINEMENT: dict[str, Any] = {
     "sampling": {"sampler": "heun"},
 }
 ADVERSARIAL: dict[str, Any] = {
-    "objective": {"name": "adversarial", "reference": "r", "critic": 8, "instance_noise": 0.0},
+    "objective": {
+        "name": "adversarial",
+        "reference": "r",
+        "critic": 8,
+        "critic_features": "model",
+        "instance_noise": 0.0,
+    },
     "training": {"optimizer": "adam", "weight_decay": 0.0},
     "sampling": {"sampler": "consistency"},
 }

@@ -136,25 +136,30 @@ def objectives() -> dict[str, Objective[Any]]:
         "refinement": {"reference": "r", "wrong_labels": 0.5},
         "adversarial": {"reference": "r", "critic": 8, "head_start": 0.5, "wrong_labels": 0.5},
     }
+    sections["adversarial, features"] = sections["adversarial"] | {"critic_features": "model"}
     made = {}
-    for name, section in sections.items():
+    for case, section in sections.items():
+        name = case.partition(",")[0]
         few = name in ("distillation", "adversarial")
         recipe = tiny_recipe(
             objective={"name": name, **section},
             training={"optimizer": "adam"},
             sampling={"sampler": "consistency" if few else "heun"},
         )
-        made[name] = build.make_objective(
+        made[case] = build.make_objective(
             recipe.objective, DATA.spec, initial=reference, samples=DATA.images
         )
-        for module in made[name].modules().values():
+        for module in made[case].modules().values():
             module.to(META)
     return made
 
 
 @pytest.mark.parametrize("labelled", [True, False])
 @pytest.mark.parametrize("progress", [0.0, 0.6])
-@pytest.mark.parametrize("name", ["denoising", "distillation", "refinement", "adversarial"])
+@pytest.mark.parametrize(
+    "name",
+    ["denoising", "distillation", "refinement", "adversarial", "adversarial, features"],
+)
 def test_every_objective_trains_on_the_device(name: str, progress: float, labelled: bool) -> None:
     """The samples of a refinement stay on the CPU, and are moved batch by batch."""
     objective, student = objectives()[name], meta_denoiser(tiny_recipe())
@@ -168,7 +173,7 @@ def test_every_objective_trains_on_the_device(name: str, progress: float, labell
     losses.mean().backward()
     gradients = [p.grad for p in student.network.parameters() if p.grad is not None]
     assert all(gradient.device == META for gradient in gradients)
-    critic_only = name == "adversarial" and progress == 0
+    critic_only = name.startswith("adversarial") and progress == 0
     assert bool(gradients) != critic_only
 
 

@@ -8,7 +8,7 @@ denoiser in another one.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -80,10 +80,31 @@ class NetworkDenoiser:
         Returns:
             the output, in the shape and dtype of ``x_t``, whatever precision the network computes in.
         """
-        timestep = (t.double() * self.timesteps).float().to(x_t.device)
         with in_precision(x_t.device, self.precision):
-            output: Tensor = self.network(x_t, timestep.expand(len(x_t)), labels)
+            output: Tensor = self.network(x_t, self._timestep(x_t, t), labels)
         return output.to(x_t.dtype)
+
+    def features(
+        self, x_t: Images, t: Coefficient, labels: Labels | None
+    ) -> tuple[Float[Tensor, "batch _channels _height _width"], ...]:
+        """What the network finds in noisy images, by its method ``features``, which not all networks have.
+
+        Args:
+            x_t: noisy images (batch, channels, height, width).
+            t: time, () or (batch,), in (0, 1].
+            labels: classes (batch,), or None.
+
+        Returns:
+            the features of several levels, each (batch, channels, height, width) of its own.
+        """
+        network: Any = self.network
+        with in_precision(x_t.device, self.precision):
+            return tuple(network.features(x_t, self._timestep(x_t, t), labels))
+
+    def _timestep(self, x_t: Images, t: Coefficient) -> Float[Tensor, " batch"]:
+        """Times as the network takes them."""
+        timestep = (t.double() * self.timesteps).float().to(x_t.device)
+        return timestep.expand(len(x_t))
 
     def __call__(self, x_t: Images, t: Coefficient, labels: Labels | None) -> Prediction:
         """Estimate the clean image and the noise from the network's output.

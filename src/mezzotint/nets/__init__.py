@@ -3,8 +3,8 @@
 They know nothing of diffusion.
 """
 
-from .critic import Critic
+from .critic import Critic, FeatureCritic
 from .lean import Lean
 from .unet import UNet
 
-__all__ = ["Critic", "Lean", "UNet"]
+__all__ = ["Critic", "FeatureCritic", "Lean", "UNet"]

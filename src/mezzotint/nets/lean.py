@@ -149,13 +149,13 @@ class Lean(nn.Module):
             nn.PixelShuffle(patch),
         )
 
-    def forward(
+    def features(
         self,
         x: Images,
         steps: Real[Tensor, " batch"],
         labels: Labels | None = None,
-    ) -> Images:
-        """The network's output for noisy images.
+    ) -> tuple[Features, Features]:
+        """What the network finds in noisy images.
 
         Args:
             x: noisy images (batch, channels, height, width).
@@ -164,7 +164,8 @@ class Lean(nn.Module):
                 (batch, num_classes); None if no image has a label.
 
         Returns:
-            the output, in the shape of ``x``.
+            features of the lower level, (batch, 2 * width, height / 2 / patch, width / 2 / patch), and those
+            that the output is made from, (batch, width, height / patch, width / patch).
         """
         embedding = self.time(steps)
         if labels is not None and self.num_classes:
@@ -178,7 +179,27 @@ class Lean(nn.Module):
         x = self.shrink(x)
         for layer in self.middle:
             x = layer(x) if isinstance(layer, AttentionBlock) else layer(x, embedding)
+        lower = x
         x = self.grow(x)
         for block in self.up:
             x = block(torch.cat([x, skips.pop()], dim=1), embedding)
-        return self.head(x)
+        return lower, x
+
+    def forward(
+        self,
+        x: Images,
+        steps: Real[Tensor, " batch"],
+        labels: Labels | None = None,
+    ) -> Images:
+        """The network's output for noisy images.
+
+        Args:
+            x: noisy images (batch, channels, height, width).
+            steps: time of each image (batch,), in 0..1000.
+            labels: class of each image, as for :meth:`features`.
+
+        Returns:
+            the output, in the shape of ``x``.
+        """
+        _, features = self.features(x, steps, labels)
+        return self.head(features)

@@ -217,6 +217,39 @@ class UNet(nn.Module):
             ]
         )
 
+    def features(
+        self,
+        x: Images,
+        steps: Real[Tensor, " batch"],
+        labels: Labels | None = None,
+    ) -> tuple[Features, Features]:
+        """What the network finds in noisy images.
+
+        Args:
+            x: noisy images (batch, channels, height, width).
+            steps: time of each image (batch,), in 1..T.
+            labels: class of each image (batch,), ``num_classes`` for none; or weights of the classes
+                (batch, num_classes); None if no image has a label.
+
+        Returns:
+            features of the lowest level, (batch, 2**(depth - 1) * width, height / 2**depth,
+            width / 2**depth), and those that the output is made from, of ``width`` channels.
+        """
+        embedding = self.time_mlp(steps)
+        if labels is not None and self.num_classes:
+            embedding = embedding + self.label_emb(labels)
+        skips = []
+        for down in self.downsample:
+            x, skip = down(x, embedding)
+            skips.append(skip)
+        first, second, attention = self.bottleneck
+        lowest = attention(second(first(x, embedding), embedding))
+        x = lowest
+        for up in self.upsample:
+            x = up(x, skips.pop(), embedding)
+        first, second, _ = self.final_block
+        return lowest, second(first(x, embedding), embedding)
+
     def forward(
         self,
         x: Images,
@@ -228,22 +261,10 @@ class UNet(nn.Module):
         Args:
             x: noisy images (batch, channels, height, width).
             steps: time of each image (batch,), in 1..T.
-            labels: class of each image (batch,), ``num_classes`` for none; or weights of the classes
-                (batch, num_classes); None if no image has a label.
+            labels: class of each image, as for :meth:`features`.
 
         Returns:
             the output, in the shape of ``x``.
         """
-        embedding = self.time_mlp(steps)
-        if labels is not None and self.num_classes:
-            embedding = embedding + self.label_emb(labels)
-        skips = []
-        for down in self.downsample:
-            x, skip = down(x, embedding)
-            skips.append(skip)
-        first, second, attention = self.bottleneck
-        x = attention(second(first(x, embedding), embedding))
-        for up in self.upsample:
-            x = up(x, skips.pop(), embedding)
-        first, second, output = self.final_block
-        return output(second(first(x, embedding), embedding))
+        _, features = self.features(x, steps, labels)
+        return self.final_block[2](features)

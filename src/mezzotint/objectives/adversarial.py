@@ -13,6 +13,10 @@ images with noise for the others, as in sampling with several steps (Kim et al. 
 Trajectory Models", whose distillation has a critic too). The images of a batch are paired: a generated
 image is compared with the real image of its partner, not with the one that it was made from.
 
+The critic judges by features that it learns from pixels, or by those that the model to begin from finds in
+images with that noise, which stay as they are (Sauer et al. 2024, "Fast High-Resolution Image Synthesis with
+Latent Adversarial Diffusion Distillation"). Then it knows from its first steps what a digit is.
+
 Noise is added to both inputs of the critic (Arjovsky and Bottou 2017); otherwise the critic would respond
 to the finest differences only. Its gradient is penalized at real and at generated images
 (Mescheder et al. 2018, "Which training methods for GANs do actually converge?"), and estimated by a small
@@ -40,9 +44,9 @@ from ..diffusion.denoiser import Labels, NetworkDenoiser
 from ..diffusion.level import Images
 from ..diffusion.process import diffuse
 from ..diffusion.schedules import Schedule
-from ..nets import Critic
 from ..utils.randomness import Stream, seeded
 from .base import Context, Draws, Noise, Objective
+from .critics import make_critic
 from .times import Uniforms, stratified, uniforms
 
 Directions = Float[Tensor, "twice_batch channels height width"]
@@ -236,18 +240,12 @@ def from_section(section: Any, context: Context) -> AdversarialTuning:
     Raises:
         ValueError: if there is no model to start from, or labels are to be wrong where none can be.
     """
-    context.require_initial(section.name)
     if section.wrong_labels and context.classes < 2:
         raise ValueError(
             f"objective.wrong_labels = {section.wrong_labels}: without two classes no label is wrong; say 0"
         )
     with seeded(context.seed, Stream.INIT, 1):
-        critic = Critic(
-            size=context.size,
-            channels=context.channels,
-            num_classes=context.classes,
-            width=section.critic,
-        )
+        critic = make_critic(section, context)
     return AdversarialTuning(
         critic=critic,
         critic_rate=section.critic_rate,

@@ -1,7 +1,7 @@
 """The section ``[objective]`` of a recipe: one class for each objective, selected by ``name``."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from ..registry import LOSSES, TIMES, WEIGHTINGS
 from .fields import option
@@ -146,6 +146,10 @@ class AdversarialRefinement(ObjectiveSection):
         None, "checksum (SHA-256) of the reference's weights, checked if given"
     )
     critic: int = option(48, "channels of the critic's first layer", least=1)
+    critic_features: Literal["own", "model"] = option(
+        "own",
+        "what the critic judges by: features that it learns, or those of the model to begin from",
+    )
     critic_rate: float = option(
         25.0, "the critic's learning rate, as a multiple of training.learning_rate", least=0
     )
