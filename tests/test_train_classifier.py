@@ -11,8 +11,8 @@ import torch
 
 from common import tiny_data
 from mezzotint.cli import main
+from mezzotint.evaluation.augmentation import erase, jitter, mirror
 from mezzotint.evaluation.features import extract_features, load_classifier
-from mezzotint.evaluation.train_classifier import jitter, mirror
 from mezzotint.utils.assets import shipped
 from mezzotint.weights import read_file, save
 
@@ -37,6 +37,7 @@ def data(tmp_path: Path) -> str:
     ("kind", "more"),
     [
         ("plain", ["--width", "2", "--augmentation", "mirror", "--precision", "bf16"]),
+        ("plain", ["--width", "2", "--augmentation", "erase"]),
         ("residual", ["--width", "3"]),
     ],
 )
@@ -134,6 +135,30 @@ def test_mirrored_images_are_moved_by_whole_pixels() -> None:
     assert {flipped for flipped, *_ in kinds} == {False, True}
     assert {down for _, down, _ in kinds} == set(range(5))
     assert {right for *_, right in kinds} == set(range(5))
+
+
+@pytest.mark.parametrize("size", [(28, 28), (20, 44)])
+def test_half_of_the_images_have_a_rectangle_hidden(size: tuple[int, int]) -> None:
+    """Of 2 to 25% of the area, up to a row and a column of rounding, the rest as mirrored and moved."""
+    count = 2000
+    images = torch.full((count, 2, *size), 0.5)
+    augmented = erase(images, torch.Generator().manual_seed(3))
+    plain = mirror(images, torch.Generator().manual_seed(3))
+    hidden = (augmented != plain).any(1)
+    rows, columns = hidden.any(2), hidden.any(1)
+    assert torch.equal(hidden, rows[:, :, None] & columns[:, None, :])
+    for side in (rows, columns):  # no gaps
+        assert (side.int().diff(dim=1).abs().sum(1) <= 2).all()
+    share = hidden.double().mean((1, 2))
+    erased = share > 0
+    assert 0.45 < erased.double().mean() < 0.55
+    assert share[erased].min() >= 0.01
+    assert share[erased].max() <= 0.35
+    assert share[erased].mean() == pytest.approx(0.135, abs=0.02)
+    noise = augmented[hidden[:, None].expand_as(augmented)]
+    assert noise.mean().abs() < 0.01
+    assert noise.square().mean() == pytest.approx(1 / 3, abs=0.01)
+    assert noise.abs().max() <= 1
 
 
 def test_jitter_never_mirrors() -> None:

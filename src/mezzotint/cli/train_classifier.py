@@ -26,7 +26,7 @@ def train_classifier(
     channels: int | None = None,
     broken: Literal["refuse", "skip"] = "refuse",
     width: int = 1,
-    augmentation: Literal["jitter", "mirror"] = "jitter",
+    augmentation: Literal["jitter", "mirror", "erase"] = "jitter",
     epochs: int = 12,
     precision: Literal["fp32", "bf16"] = "fp32",
     seed: int = 0,
@@ -59,7 +59,7 @@ def train_classifier(
         How many times as many channels: 2 for pictures that are harder to tell apart than digits.
     augmentation
         jitter turns, stretches and moves images a little; mirror mirrors half of them, which suits clothes
-        and no digits.
+        and no digits; erase does that too, and hides a part of every other image.
     epochs
         Passes over the training split.
     precision

@@ -4,14 +4,12 @@ They see the training split only, augmented by random maps that leave the class 
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from ..data import ImageData
 from ..registry import CLASSIFIERS
@@ -23,6 +21,7 @@ from ..utils.device import place
 from ..utils.precision import TYPES, in_precision
 from ..utils.progress import bar
 from ..utils.randomness import Stream, derived_seed, generator
+from .augmentation import AUGMENTATIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +31,8 @@ class ClassifierRecipe:
     Attributes:
         kind: Architecture, a name of the registry CLASSIFIERS.
         width: How many times as many channels as the shipped classifiers have.
-        augmentation: "jitter", small affine maps; or "mirror", for what may be seen from either side, which
-            a digit may not.
+        augmentation: "jitter", small affine maps; "mirror", for what may be seen from either side, which a
+            digit may not; or "erase", mirrored, with a part hidden.
         epochs: Passes over the data.
         batch: Images per step.
         learning_rate: Peak of the schedule.
@@ -45,7 +44,7 @@ class ClassifierRecipe:
 
     kind: Literal["plain", "residual"] = "plain"
     width: int = 1
-    augmentation: Literal["jitter", "mirror"] = "jitter"
+    augmentation: Literal["jitter", "mirror", "erase"] = "jitter"
     epochs: int = 12
     batch: int = 128
     learning_rate: float = 4e-3
@@ -53,78 +52,6 @@ class ClassifierRecipe:
     ema: float = 0.998
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
-
-
-def jitter(
-    images: Float[Tensor, "batch channels height width"], source: torch.Generator
-) -> Float[Tensor, "batch channels height width"]:
-    """Apply a random affine map to each image.
-
-    Rotation is up to 12 degrees, scale and shear up to 12%, translation up to 1/14 of the side (2 of 28
-    pixels).
-
-    Args:
-        images: In [-1, 1].
-        source: CPU random generator.
-
-    Returns:
-        Images of the same shape and range. Pixels from outside the image are black (-1).
-    """
-    count = len(images)
-    u = torch.rand(6, count, generator=source) * 2 - 1
-    angle = u[0] * math.radians(12)
-    shear = u[1] * 0.12
-    scale_x = 1 + 0.12 * u[2]
-    scale_y = 1 + 0.12 * u[3]
-    cos = angle.cos()
-    sin = angle.sin()
-    row_x = [scale_x * cos, scale_y * (shear - sin), u[4] / 7]
-    row_y = [scale_x * sin, scale_y * cos, u[5] / 7]
-    return _mapped(images, torch.stack(row_x + row_y, dim=1))
-
-
-def mirror(
-    images: Float[Tensor, "batch channels height width"], source: torch.Generator
-) -> Float[Tensor, "batch channels height width"]:
-    """Mirror half of the images, and move each by whole pixels, up to 1/14 of the side (2 of 28 pixels).
-
-    Args:
-        images: In [-1, 1].
-        source: CPU random generator.
-
-    Returns:
-        Images of the same shape and range. Pixels from outside the image are black (-1).
-    """
-    count = len(images)
-    height, width = images.shape[2:]
-    sign = torch.randint(0, 2, (count,), generator=source) * 2.0 - 1
-    right = _whole(width, count, source)
-    down = _whole(height, count, source)
-    zero = torch.zeros(count)
-    one = torch.ones(count)
-    return _mapped(images, torch.stack([sign, zero, right, zero, one, down], dim=1))
-
-
-def _whole(side: int, count: int, source: torch.Generator) -> Float[Tensor, " batch"]:
-    """Random translations of up to 1/14 of a side, in whole pixels; the side is 2 long."""
-    most = side // 14
-    return torch.randint(-most, most + 1, (count,), generator=source) * 2.0 / side
-
-
-def _mapped(
-    images: Float[Tensor, "batch channels height width"], maps: Float[Tensor, "batch 6"]
-) -> Float[Tensor, "batch channels height width"]:
-    """Images under affine maps, each given by the two rows of its matrix."""
-    theta = maps.view(-1, 2, 3)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    # grid_sample pads with 0, so the images are shifted by 1 to make black 0, and shifted back.
-    return F.grid_sample(images + 1, grid.to(images), align_corners=False) - 1
-
-
-AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
-    "jitter": jitter,
-    "mirror": mirror,
-}
 
 
 def train_classifier(
