@@ -81,7 +81,11 @@ DIGITS_FAST_REFINED = override(
             "ema": 0.99,
             "sample_every": 0,
         },
-        "objective": {"name": "adversarial", "reference": "digits-fast"},
+        "objective": {
+            "name": "adversarial",
+            "reference": "digits-fast",
+            "critic_features": "model",
+        },
     },
 )
 
