@@ -44,7 +44,13 @@ DENOISING: dict[str, Any] = {
     "sampling": {"sampler": "heun"},
 }
 DISTILLATION: dict[str, Any] = {
-    "objective": {"name": "distillation", "teacher": "t", "interval": [0.25, 0.5], "stages": 3},
+    "objective": {
+        "name": "distillation",
+        "teacher": "t",
+        "interval": [0.25, 0.5],
+        "solver": "heun",
+        "stages": 3,
+    },
     "sampling": {"sampler": "consistency"},
 }
 REFINEMENT: dict[str, Any] = {

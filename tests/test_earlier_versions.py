@@ -40,13 +40,15 @@ def old_recipe(name: str) -> Any:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_of_version_0_1_means_what_it_meant(name: str) -> None:
-    """But for norms and heads of the lean network, the times of digits, the critic, and clothes."""
+    """But for norms and heads of the lean network, the times of digits, few-step models, and clothes."""
     earlier: dict[str, Any] = {} if name == "ddpm" else {"net": {"groups": 8, "heads": 4}}
     if name == "fashion":
         earlier["net"]["width"] = 40
         earlier["training"] = {"steps": 2700, "ema": 0.995}
     if name in ("digits", "digits-long", "digits-refined"):
         earlier["objective"] = {"times": "logit-normal"}
+    if name == "digits-fast":
+        earlier["objective"] = {"solver": "ddim"}
     if name == "digits-fast-refined":
         earlier["objective"] = {"critic_features": "own"}
     assert old_recipe(name) == override(RECIPES[name], earlier)

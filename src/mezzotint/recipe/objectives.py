@@ -87,6 +87,10 @@ class Distillation(ObjectiveSection):
     interval: tuple[float, float] = option(
         (0.0, 1.0), "times between which the teacher's guidance acts", least=0, most=1
     )
+    solver: Literal["ddim", "heun"] = option(
+        "ddim",
+        "how the teacher steps along its path; heun is more exact, and asks it twice",
+    )
     stages: int = option(
         6, "stages of training; the times compared draw nearer at each", least=1, most=20
     )

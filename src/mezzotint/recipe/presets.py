@@ -40,6 +40,7 @@ DIGITS_FAST = override(
             "name": "distillation",
             "teacher": "digits",
             "guidance": 1.0,
+            "solver": "heun",
             "stages": 5,
         },
         "training": {"steps": 1600, "learning_rate": 0.01, "warmup": 100, "ema": 0.995},
