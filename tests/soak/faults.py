@@ -130,8 +130,8 @@ FAULTS = [
     Fault(
         "Heun's step takes the second slope alone",
         "samplers/heun.py",
-        "slope = (slope + _slope(prediction)) / 2",
-        "slope = _slope(prediction)",
+        "direction = (direction + slope(prediction)) / 2",
+        "direction = slope(prediction)",
         (
             "test_samplers.py::test_second_order_samplers_reach_the_exact_flow_where_ddim_does_not",
             "test_samplers.py::test_errors_fall_with_the_order_of_the_method",
@@ -252,6 +252,20 @@ FAULTS = [
         "self._end(denoiser, x_r, r, labels)",
         "self._end(denoiser, x_r, r, None)",
         ("test_consistency.py",),
+    ),
+    Fault(
+        "the teacher's second slope is that of another class",
+        "objectives/consistency.py",
+        "slope(self.teacher(x_r, time, labels))",
+        "slope(self.teacher(x_r, time, None))",
+        ("test_consistency.py",),
+    ),
+    Fault(
+        "the critic's features are those of images without their noise",
+        "objectives/critics.py",
+        "t = schedule.snap(schedule.time_of(log_snr))",
+        "t = schedule.snap(schedule.time_of(log_snr + 2))",
+        ("test_adversarial.py",),
     ),
     Fault(
         "refinement prefers drawn images to real ones",
