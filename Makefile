@@ -39,7 +39,7 @@ weights: .venv/installed
 
 # The same for clothes, with the two classifiers that measure them: an hour and a half.
 weights-fashion: .venv/installed
-	$(BIN)/mezzotint train-classifier runs/fashion-plain.safetensors --data fashion-mnist --width 3 --augmentation mirror --epochs 14 --precision bf16
+	$(BIN)/mezzotint train-classifier runs/fashion-plain.safetensors --data fashion-mnist --width 3 --augmentation erase --epochs 20 --precision bf16
 	$(BIN)/mezzotint train-classifier runs/fashion-residual.safetensors --data fashion-mnist --kind residual --augmentation mirror --epochs 8 --precision bf16
 	$(BIN)/mezzotint train $(if $(wildcard runs/fashion/recipe.toml),--resume runs/fashion,fashion --out runs/fashion)
 	$(BIN)/mezzotint refine runs/fashion --out runs/fashion-r1

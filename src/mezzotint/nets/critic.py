@@ -156,7 +156,7 @@ class FeatureCritic(Scorer):
         super().__init__()
         self.find = find
         rows = min(height for _, height, _ in shapes)
-        columns = min(width for _, _, width in shapes)
+        columns = min(breadth for _, _, breadth in shapes)
         levels: list[nn.Module] = []
         for channels, height, breadth in shapes:
             fold = height // rows
