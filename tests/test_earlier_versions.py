@@ -50,7 +50,7 @@ def test_every_recipe_of_version_0_1_means_what_it_meant(name: str) -> None:
     if name == "digits-fast":
         earlier["objective"] = {"solver": "ddim"}
     if name == "digits-fast-refined":
-        earlier["objective"] = {"critic_features": "own"}
+        earlier["objective"] = {"critic_features": "own", "wrong_labels": 0.0}
     assert old_recipe(name) == override(RECIPES[name], earlier)
 
 

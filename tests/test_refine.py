@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from common import as_if_killed, tiny_data, tiny_recipe
+from common import as_if_killed, few_step_recipe, tiny_data, tiny_recipe
 from mezzotint import load, weights
 from mezzotint.cli import main
 from mezzotint.cli.refine import refined
@@ -201,3 +201,24 @@ def test_words_before_the_model_are_refused(reference: Path) -> None:
         main(["refine", "--steps", "3", str(reference)])
     with pytest.raises(SystemExit, match="no model at nowhere"):
         main(["refine", "nowhere"])
+
+
+@pytest.mark.parametrize("classes", [0, 1])
+def test_a_few_step_model_without_classes_meets_a_critic_too(classes: int, tmp_path: Path) -> None:
+    """By default half of what the critic is shown is under a wrong label, which there is none of here."""
+    data = tiny_data(60, classes=classes)
+    arrays = {"labels": data.labels.numpy()} if classes else {}
+    np.savez(tmp_path / "tiny.npz", images=data.images.numpy(), **arrays)
+    recipe = override(
+        few_step_recipe(),
+        {
+            "data": {"name": f"npz:{tmp_path / 'tiny.npz'}"},
+            "objective": {"name": "distillation", "teacher": "digits"},
+        },
+    )
+    student = random_model_file(tmp_path / "student.safetensors", recipe, classes=classes)
+    short = [word for word in SHORT if word not in ("--images", "23")]
+    run("refine", str(student), "--out", str(tmp_path / "run"), "--critic", "8", *short)
+    objective = load(tmp_path / "run").recipe.objective
+    assert isinstance(objective, AdversarialRefinement)
+    assert (objective.critic_features, objective.wrong_labels) == ("model", 0.0)

@@ -16,7 +16,7 @@ FAST = RECIPES["digits-fast"]
 
 def student_of(model: str) -> Recipe:
     """The recipe that distills ``model``: its own data and network, and the rest of digits-fast."""
-    teacher, digest = recipe_in(model)
+    teacher, _, digest = recipe_in(model)
     objective = {
         "teacher": model,
         "sha256": digest,

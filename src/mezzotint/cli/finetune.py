@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..recipe.fields import RecipeError
 from ..recipe.schema import Recipe
@@ -12,16 +12,20 @@ from .flags import nested
 from .modules import loading_modules
 from .train import run_until_stopped, say_done
 
+if TYPE_CHECKING:
+    from ..data import ImageSpec
 
-def recipe_in(model: str) -> tuple[Recipe, str]:
-    """A model's recipe, and the SHA-256 of its weights."""
+
+def recipe_in(model: str) -> tuple[Recipe, "ImageSpec", str]:
+    """A model's recipe, the shape and classes of its images, and the SHA-256 of its weights."""
     with loading_modules():
         from ..loading import find_weights
         from ..utils.files import sha256
         from ..weights import read
 
     path = find_weights(model)
-    return read(path)[1], sha256(path)
+    _, recipe, spec = read(path)
+    return recipe, spec, sha256(path)
 
 
 def onward(base: Recipe, initial: Recipe) -> Recipe:

@@ -20,10 +20,12 @@ def refined(model: str) -> Recipe:
     """The recipe that refines a model.
 
     Data, network, training times and sampling (without guidance) are those of the model. The rest is that of
-    digits-refined, or of digits-fast-refined for a few-step model.
+    digits-refined, or of digits-fast-refined for a few-step model; but without two classes no label is wrong.
     """
-    reference, digest = recipe_in(model)
-    objective = {"reference": model, "sha256": digest}
+    reference, spec, digest = recipe_in(model)
+    objective: dict[str, Any] = {"reference": model, "sha256": digest}
+    if len(spec.classes) < 2:
+        objective["wrong_labels"] = 0.0
     if isinstance(reference.objective, Denoising | Refinement):
         objective["times"] = reference.objective.times
     changes = {

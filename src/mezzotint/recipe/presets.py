@@ -86,6 +86,7 @@ DIGITS_FAST_REFINED = override(
             "name": "adversarial",
             "reference": "digits-fast",
             "critic_features": "model",
+            "wrong_labels": 0.5,
         },
     },
 )
