@@ -37,7 +37,7 @@ weights: .venv/installed
 	$(BIN)/mezzotint refine runs/digits-distilled --out runs/digits-fast
 	$(BIN)/python benchmarks/release.py runs/digits-fast digits-fast
 
-# The same for clothes, with the two classifiers that measure them: an hour and a half.
+# The same for clothes, with the two classifiers that measure them: two hours.
 weights-fashion: .venv/installed
 	$(BIN)/mezzotint train-classifier runs/fashion-plain.safetensors --data fashion-mnist --width 3 --augmentation erase --epochs 20 --precision bf16
 	$(BIN)/mezzotint train-classifier runs/fashion-residual.safetensors --data fashion-mnist --kind residual --augmentation mirror --epochs 8 --precision bf16
