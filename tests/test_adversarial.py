@@ -283,12 +283,9 @@ def test_images_that_cannot_be_paired_are_refused(count: int) -> None:
         )
 
 
-@pytest.mark.parametrize("size", [(28, 28), (32, 32), (64, 64), (4, 4), (8, 20)])
-@pytest.mark.parametrize("classes", [0, 10])
-def test_a_critic_answers_each_image_by_itself(size: tuple[int, int], classes: int) -> None:
-    torch.manual_seed(0)
-    critic = Critic(size=size, channels=3, num_classes=classes, width=8)
-    x, labels = torch.randn(4, 3, *size), torch.tensor([0, 3, 9, 3])
+def check_answers(critic: Scorer, x: Tensor, classes: int) -> None:
+    """Each image has an answer of its own, which its neighbours do not change and its class does."""
+    labels = torch.tensor([0, 3, 9, 3])
     answers = critic(x, labels if classes else None)
     assert answers.shape == (4,)
     assert answers.std() > 0
@@ -296,6 +293,14 @@ def test_a_critic_answers_each_image_by_itself(size: tuple[int, int], classes: i
     torch.testing.assert_close(alone, answers[2:3], rtol=1e-4, atol=1e-5)
     if classes:
         assert not torch.allclose(critic(x, (labels + 1) % 10), answers)
+
+
+@pytest.mark.parametrize("size", [(28, 28), (32, 32), (64, 64), (4, 4), (8, 20)])
+@pytest.mark.parametrize("classes", [0, 10])
+def test_a_critic_answers_each_image_by_itself(size: tuple[int, int], classes: int) -> None:
+    torch.manual_seed(0)
+    critic = Critic(size=size, channels=3, num_classes=classes, width=8)
+    check_answers(critic, torch.randn(4, 3, *size), classes)
 
 
 def feature_critic(net: dict[str, Any], classes: int = 10, size: int = 16) -> FeatureCritic:
@@ -323,14 +328,7 @@ def test_a_critic_of_features_answers_each_image_by_itself(
     net: dict[str, Any], classes: int, size: int
 ) -> None:
     critic = feature_critic(net, classes, size)
-    x, labels = torch.randn(4, 1, size, size), torch.tensor([0, 3, 9, 3])
-    answers = critic(x, labels if classes else None)
-    assert answers.shape == (4,)
-    assert answers.std() > 0
-    alone = critic(x[2:3], labels[2:3] if classes else None)
-    torch.testing.assert_close(alone, answers[2:3], rtol=1e-4, atol=1e-5)
-    if classes:
-        assert not torch.allclose(critic(x, (labels + 1) % 10), answers)
+    check_answers(critic, torch.randn(4, 1, size, size), classes)
 
 
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net["name"])
