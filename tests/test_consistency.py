@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from common import Gaussian, few_step_recipe, tiny_data, tiny_recipe
+from common import Gaussian, few_step_recipe, tiny_data
 from mezzotint import build, weights
 from mezzotint.diffusion.denoiser import Clipped, Denoiser, Guided, NetworkDenoiser
 from mezzotint.diffusion.level import scale
@@ -23,7 +23,6 @@ from mezzotint.diffusion.parametrizations import Prediction
 from mezzotint.diffusion.process import diffuse
 from mezzotint.diffusion.schedules import Schedule
 from mezzotint.objectives.consistency import ConsistencyTuning, Solver, TimePair
-from mezzotint.recipe.fields import RecipeError
 from mezzotint.recipe.objectives import Distillation
 from mezzotint.recipe.presets import RECIPES
 from mezzotint.registry import PARAMETRIZATIONS, SCHEDULES
@@ -133,12 +132,6 @@ def test_steps_to_the_image_are_the_same_with_both_solvers() -> None:
         assert torch.equal(one[at_zero], two[at_zero])
         assert (one[~at_zero] != two[~at_zero]).flatten(1).any(1).all()
         assert two.isfinite().all()
-
-
-def test_a_solver_that_would_do_nothing_is_refused() -> None:
-    section = {"name": "distillation", "teacher": "t", "solver": "heun", "stages": 1}
-    with pytest.raises(RecipeError, match=r"'heun' does nothing with objective\.stages = 1"):
-        tiny_recipe(objective=section, sampling={"sampler": "consistency", "steps": 1})
 
 
 def test_the_first_stage_asks_for_what_the_teacher_already_says() -> None:

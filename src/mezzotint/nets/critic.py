@@ -182,6 +182,6 @@ class FeatureCritic(Scorer):
         Returns:
             scores (batch,), unbounded; higher is more real.
         """
-        features = self.find(x, labels)
-        parts = [level(found) for level, found in zip(self.levels, features, strict=True)]
+        levels = zip(self.levels, self.find(x, labels), strict=True)
+        parts = [level(features) for level, features in levels]
         return self.score(self.pool(torch.cat(parts, dim=1)).flatten(1), labels)

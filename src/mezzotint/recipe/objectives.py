@@ -89,7 +89,7 @@ class Distillation(ObjectiveSection):
     )
     solver: Literal["ddim", "heun"] = option(
         "ddim",
-        "how the teacher steps along its path; heun is more exact, and asks it twice",
+        "how the teacher steps along its path; heun is more exact, and asks it twice but in the first stage",
     )
     stages: int = option(
         6, "stages of training; the times compared draw nearer at each", least=1, most=20

@@ -83,11 +83,6 @@ def check_objective(objective: Any) -> None:
         )
     if objective.name == "distillation":
         check_interval("objective.interval", objective.interval)
-        if objective.solver == "heun" and objective.stages == 1:
-            raise RecipeError(
-                "objective.solver = 'heun' does nothing with objective.stages = 1, whose only step ends at"
-                " the image: say more stages, or 'ddim'"
-            )
     if objective.name == "adversarial" and objective.head_start == 1:
         raise RecipeError(
             "objective.head_start = 1: the critic would learn alone until the end, and the model nothing; say"

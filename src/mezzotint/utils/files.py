@@ -56,13 +56,13 @@ def sizes(folder: Path) -> dict[Path, int]:
 
     What is deleted meanwhile is left out, as is all of a folder that does not exist.
     """
-    found = {}
+    by_path = {}
     for place, _, names in os.walk(folder):
         for name in names:
             path = Path(place, name)
             with suppress(FileNotFoundError):
-                found[path] = path.stat().st_size
-    return found
+                by_path[path] = path.stat().st_size
+    return by_path
 
 
 def _sync(path: Path) -> None:
